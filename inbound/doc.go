@@ -1,0 +1,2 @@
+// Package inbound applies events.
+package inbound

@@ -1,0 +1,2 @@
+// Package outbound follows tables.
+package outbound

@@ -1,0 +1,73 @@
+package schema
+
+import "encoding/json"
+
+// Operation says what a write does with the addressed record.
+type Operation string
+
+// The operations of a route. Each is one HTTP request on the clean path:
+// upsert PATCH; update PATCH with If-Match: *; create PATCH with
+// If-None-Match: *; delete DELETE.
+const (
+	OpUpsert Operation = "upsert"
+	OpCreate Operation = "create"
+	OpUpdate Operation = "update"
+	OpDelete Operation = "delete"
+)
+
+// Write is one keyed write to a record, complete: everything the Web API client
+// needs to make its request, and everything a person needs to judge it.
+type Write struct {
+	Operation Operation
+	Table     string // logical name
+	EntitySet string
+	// Key addresses the record; empty when ID does.
+	Key []KeyPart
+	// ID is the record's GUID when it is addressed by that.
+	ID string
+	// Predicate is the rendered text between the parentheses of the URL.
+	Predicate string
+	// Body is a JSON object, nil for a delete.
+	Body json.RawMessage
+	// OnCreate, when set, is the whole body to write if the record turns out to
+	// be new; Body is then written only to an existing record.
+	OnCreate json.RawMessage
+	// WantResult asks for the written record's id and version, at the price of an
+	// extra read inside the server (Prefer: return=representation).
+	WantResult bool
+}
+
+// Path is the request path below the API root: accounts(accountnumber='ABC123').
+func (w *Write) Path() string { return w.EntitySet + "(" + w.Predicate + ")" }
+
+// Lane is the folded identity of the addressed record: writes of one lane must
+// not overtake each other.
+func (w *Write) Lane() string {
+	if w.ID != "" {
+		return w.Table + "\x00" + w.ID
+	}
+	return FoldKey(w.Table, w.Key)
+}
+
+// Effect is what a successful write did.
+type Effect string
+
+// The effects. EffectWritten means created or updated, not told apart by the answer.
+const (
+	EffectCreated Effect = "created"
+	EffectUpdated Effect = "updated"
+	EffectWritten Effect = "written"
+	EffectDeleted Effect = "deleted"
+	// EffectAbsent means that a record to be deleted was already gone.
+	EffectAbsent Effect = "absent"
+)
+
+// Result is the answer to an accepted write.
+type Result struct {
+	Effect Effect
+	// ID and Version are known only when the answer told them; "" and 0 else.
+	ID      string
+	Version int64
+	// Requests is the number of HTTP requests it took.
+	Requests int
+}
