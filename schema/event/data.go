@@ -1,0 +1,137 @@
+package event
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Data is the payload of a published event. Its members share memory with the
+// message they were read from; nil when absent.
+type Data struct {
+	Record, Previous, References jsontext.Value
+}
+
+// lenient reads back what an Encoder wrote: rows are spliced in as the server sent
+// them, and a row's fault must not make the stream unreadable.
+var lenient = jsontext.AllowDuplicateNames(true)
+
+// ReadData reads the data of an event that an Encoder wrote, in either mode.
+func ReadData(h map[string][]string, data []byte) (Data, error) {
+	if len(data) > MaxBody {
+		return Data{}, tooLarge(len(data))
+	}
+	if err := checkDepth(data); err != nil {
+		return Data{}, err
+	}
+	payload := jsontext.Value(data)
+	if ct := h[HeaderContentType]; len(ct) == 1 && ct[0] == ContentTypeStructured {
+		payload = nil
+		err := members(data, func(name string, value jsontext.Value) error {
+			if name == "data" {
+				payload = value
+			}
+			return nil
+		}, lenient, jsontext.AllowInvalidUTF8(true))
+		if err != nil {
+			return Data{}, fmt.Errorf("published event: %w", err)
+		}
+	}
+	var d Data
+	err := members(payload, func(name string, value jsontext.Value) error {
+		switch name {
+		case "record":
+			d.Record = value
+		case "previous":
+			d.Previous = value
+		case "references":
+			d.References = value
+		default:
+			return nil
+		}
+		if value.Kind() != '{' {
+			return fmt.Errorf("%w: member %s is not an object", ErrInvalid, name)
+		}
+		return nil
+	}, lenient, jsontext.AllowInvalidUTF8(true))
+	if err != nil {
+		return Data{}, fmt.Errorf("data of a published event: %w", err)
+	}
+	return d, nil
+}
+
+// members calls fn for each member of a JSON object that fills data. The values
+// are slices of data. It fails with ErrInvalid on anything else.
+func members(data []byte, fn func(name string, value jsontext.Value) error, opts ...jsontext.Options) error {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(data), opts...)
+	if dec.PeekKind() != '{' {
+		if len(bytes.TrimSpace(data)) == 0 {
+			return fmt.Errorf("%w: it is empty, expected a JSON object", ErrInvalid)
+		}
+		return fmt.Errorf("%w: it is not a JSON object", ErrInvalid)
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return badJSON(dec)
+	}
+	for dec.PeekKind() != '}' {
+		raw, err := dec.ReadValue()
+		if err != nil || raw.Kind() != '"' {
+			return badJSON(dec)
+		}
+		name, err := unquoteJSON(raw)
+		if err != nil {
+			return err
+		}
+		value, err := dec.ReadValue()
+		if err != nil {
+			return badJSON(dec)
+		}
+		end := dec.InputOffset()
+		if err := fn(name, jsontext.Value(data[end-int64(len(value)):end:end])); err != nil {
+			return err
+		}
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return badJSON(dec)
+	}
+	if len(bytes.TrimSpace(data[dec.InputOffset():])) > 0 {
+		return fmt.Errorf("%w: more follows the JSON object", ErrInvalid)
+	}
+	return nil
+}
+
+// badJSON tells where the JSON is wrong, not what stands there: the decoder's own
+// message may quote names, and a name can be personal data.
+func badJSON(dec *jsontext.Decoder) error {
+	return fmt.Errorf("%w: not valid JSON (or a duplicate name) after byte %d", ErrInvalid, dec.InputOffset())
+}
+
+func tooLarge(n int) error {
+	return fmt.Errorf("%w: %d bytes, more than %d", ErrInvalid, n, MaxBody)
+}
+
+// checkDepth refuses JSON nested deeper than MaxDepth before any parser sees it.
+// Other texts pass; they fail where they are parsed.
+func checkDepth(data []byte) error {
+	depth, quoted := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case quoted:
+			if c == '\\' {
+				i++
+			} else if c == '"' {
+				quoted = false
+			}
+		case c == '"':
+			quoted = true
+		case c == '{' || c == '[':
+			if depth++; depth > MaxDepth {
+				return fmt.Errorf("%w: nested deeper than %d", ErrInvalid, MaxDepth)
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return nil
+}
