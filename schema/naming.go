@@ -32,6 +32,11 @@ func (n Names) Validate() error {
 	if !ValidToken(n.Prefix) {
 		return fmt.Errorf("subject prefix %q: use 1 to 64 letters, digits, '_' or '-'", n.Prefix)
 	}
+	for _, own := range []string{"-state", "-notice", "-dead", "-parked"} {
+		if strings.HasSuffix(n.Prefix, own) {
+			return fmt.Errorf("subject prefix %q: the bridge's own subjects end in %s, choose another", n.Prefix, own)
+		}
+	}
 	if !ValidToken(n.Org) {
 		return fmt.Errorf("organization name %q: use 1 to 64 letters, digits, '_' or '-'", n.Org)
 	}

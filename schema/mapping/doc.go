@@ -1,0 +1,105 @@
+// Package mapping turns an inbound CloudEvent into one keyed write.
+//
+// A mapping is the part of a route that says which record an event is about and
+// what to write to it. YAML carries the structure, CEL (cel.dev) the
+// expressions. It is read with positions (Parse), compiled against the tables'
+// metadata before the first message (Compile), and then applied to events
+// (Program.Match, Program.Map, Program.Revision). The package does no I/O, reads
+// no clock and starts no goroutine; a Program is safe for concurrent use.
+//
+// # Fields
+//
+//	when       a condition; an event for which it is false is not for this route
+//	table      logical name of the table that is written
+//	operation  upsert (default), create, update or delete
+//	key        {column: expression, ...}: an alternate key, declared and Active
+//	id         expression: the record's GUID; instead of key
+//	columns    {column: expression, ...}
+//	lookups    {column: {table: {keycolumn: expression, ...}}}  by alternate key
+//	           {column: {table: expression}}                    by GUID
+//	           {column: expression}                             ref(...), null or omit()
+//	on_create  {columns: ..., lookups: ...}: written only when the record is new
+//	revision   expression: a whole number, a time or a text that grows
+//
+// Every scalar is an expression. A constant text is a CEL string within YAML
+// quotes ('"NW"'); a plain YAML number, true, false and null mean themselves.
+//
+// # Paths
+//
+// An expression that only names a place in the event (data.customer.name,
+// data.items[0].sku, data["Customer No"]) copies the JSON value as it stands,
+// numbers digit by digit, without CEL. A missing place is a rejection that names
+// the path. The same holds for data.?phone.orValue(x): the value as it stands,
+// or x when the place is missing. A null that is there is a null, not missing.
+//
+// # Expressions
+//
+// Variables: data (the event's JSON, untyped), id, source, type, subject, time,
+// dataschema, datacontenttype, and attributes, the map of extension attributes
+// as texts. An absent text attribute is ""; an absent time is an error where it
+// is used. Optional types and the CEL strings extension are on. Functions:
+//
+//	omit()                              leave the column alone (null clears it)
+//	ref("table", {"keycolumn": x, ...}) a lookup's target by alternate key
+//	ref("table", x)                     a lookup's target by GUID
+//	optionset("table.column", label)    the value of a choice by its label
+//	optionset(label)                    the same for the column being written
+//	isoDate(x)                          yyyy-MM-dd of a time, of a text that is one,
+//	                                    or of yyyyMMdd; as written, in no other zone
+//
+// Numbers of the event are doubles inside expressions, so arithmetic needs
+// double constants (data.price * 2.0). What an expression yields is written as
+// exact text: 4711, never 4711.0 or 4.711e3. A number that a double cannot hold
+// digit by digit is refused, not rounded: whole numbers beyond 2^53, and
+// decimals with more digits than a double keeps. A path copies both exactly.
+//
+// With an example of the event's data (Options.Example), the places that a
+// mapping names must be there, and the values it copies must fit their columns.
+//
+// An expression is bounded by its length, its number of nodes, its nesting, and
+// while it runs by a cost limit and the caller's context.
+//
+// # Values
+//
+// Each value is checked against its column before anything is sent: type, length
+// in UTF-16 units (as the server's platform counts), numeric range, the options
+// of a choice, the form of dates and GUIDs. Nothing is converted that could hide
+// a mistake: a number is not a text, a label is not an option's value, and a time
+// needs a zone (the server would silently take it as UTC). Exceptions: a whole
+// number may be written as 4711.0 or 4.711e3 in the event and is normalized, a
+// list of whole numbers becomes a multi-select's "1,2", and a time becomes text
+// in the column's own form.
+//
+// # Output
+//
+// Body is a compact JSON object: columns in the order of the YAML, then lookups.
+// A lookup is written as navigation property plus @odata.bind, the name in the
+// exact case of the metadata; a bind value is a URL, so the key in it is
+// percent-encoded exactly as in a request path:
+//
+//	"primarycontactid@odata.bind":"/contacts(emailaddress1='contact%40contoso.com')"
+//
+// A lookup is cleared by a null bind. For a polymorphic lookup the first
+// navigation property that the mapping names, else the first of the metadata, is
+// the one set to null (assumption: all of them write the same column). In a key
+// of a lookup, omit() in any part leaves the lookup alone; null in every part
+// clears it, null in only some parts is a rejection. Columns of the record's own
+// key are never in Body. OnCreate is Body's members followed by those of
+// on_create.
+//
+// Only mapped places of an event are read, and objects are never copied, so
+// members such as @odata.bind within an event have no effect.
+//
+// # Errors
+//
+// Parse and Compile return every problem with file, line, column and field.
+// Match, Map and Revision return *outcome.Error with verdict reject and reason
+// invalid or key_characters, or the context's error. Texts of errors hold names
+// from the mapping and kinds and lengths of values, never values of the event,
+// which may be personal data.
+//
+// Sources: Microsoft Learn, "Use an alternate key to reference a record",
+// "Upsert a table row", "Associate and disassociate table rows", "Web API
+// navigation properties", "Behavior and format of the date and time column",
+// "Column data types in Dataverse"; the CEL language definition.
+package mapping
