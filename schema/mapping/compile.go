@@ -90,7 +90,7 @@ func (c *compiler) suggestTable(text string) string {
 			return "; did you mean " + t.LogicalName + "? (the logical name is wanted)"
 		}
 	}
-	return suggest(text, slices.Sorted(maps.Keys(c.catalog)))
+	return schema.Suggest(text, slices.Sorted(maps.Keys(c.catalog)))
 }
 
 // lookUpColumn finds a column or reports it.
@@ -113,7 +113,7 @@ func (c *compiler) lookUpColumn(t *schema.Table, n name) *schema.Column {
 		}
 	}
 	if hint == "" {
-		hint = suggest(n.text, columnNames(t))
+		hint = schema.Suggest(n.text, columnNames(t))
 	}
 	c.add(n.place, "table %s has no column %s%s", t.LogicalName, n.text, hint)
 	return nil

@@ -6,6 +6,8 @@ import (
 
 	celast "cel.dev/cel-go/common/ast"
 	cloudevent "github.com/cloudevents/sdk-go/v2/event"
+
+	"cebridge/schema"
 )
 
 // readExample decodes Options.Example.
@@ -51,7 +53,7 @@ func (c *compiler) exampleHas(p *program) {
 		if _, there := object[last.name]; there {
 			return
 		}
-		hint := suggest(last.name, slices.Sorted(maps.Keys(object)))
+		hint := schema.Suggest(last.name, slices.Sorted(maps.Keys(object)))
 		if hint != "" || !full.optional() {
 			c.add(at, "the example has no %s%s", full, hint)
 		}

@@ -182,7 +182,7 @@ func (c *compiler) optionsetCalls(p *program) {
 		for _, o := range col.Options {
 			labels = append(labels, o.Label)
 		}
-		c.add(at, "column %s has no option %q%s", column, label, suggest(label, labels))
+		c.add(at, "column %s has no option %q%s", column, label, schema.Suggest(label, labels))
 	})
 }
 
@@ -198,7 +198,7 @@ func choiceColumn(catalog schema.Catalog, name string) (*schema.Column, string) 
 	}
 	col := t.Column(column)
 	if col == nil {
-		return nil, "optionset(): table " + table + " has no column " + column + suggest(column, columnNames(t))
+		return nil, "optionset(): table " + table + " has no column " + column + schema.Suggest(column, columnNames(t))
 	}
 	if len(col.Options) == 0 {
 		return nil, "optionset(): column " + name + " has no options"

@@ -189,7 +189,7 @@ func (p *parser) operation(at place, node ast.Node) {
 	p.spec.opAt = w.place
 	all := []string{string(schema.OpUpsert), string(schema.OpCreate), string(schema.OpUpdate), string(schema.OpDelete)}
 	if !slices.Contains(all, w.text) {
-		p.add(w.place, "unknown operation %q: use upsert, create, update or delete%s", w.text, suggest(w.text, all))
+		p.add(w.place, "unknown operation %q: use upsert, create, update or delete%s", w.text, schema.Suggest(w.text, all))
 		return
 	}
 	p.spec.operation = schema.Operation(w.text)
@@ -253,7 +253,7 @@ func (p *parser) onCreate(at place, node ast.Node) *block {
 		case "lookups":
 			b.lookups = p.lookups(f.place, f.node)
 		default:
-			p.add(f.place, "unknown field %s: on_create has columns and lookups%s", f.text, suggest(f.text, []string{"columns", "lookups"}))
+			p.add(f.place, "unknown field %s: on_create has columns and lookups%s", f.text, schema.Suggest(f.text, []string{"columns", "lookups"}))
 		}
 	}
 	return b

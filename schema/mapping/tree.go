@@ -57,7 +57,7 @@ var functions = []string{"omit", "ref", "optionset", "isoDate"}
 
 func unknownName(unknown, text string) string {
 	known := slices.Concat(variables[:], functions, []string{"has", "size", "string", "int", "double", "bool", "timestamp", "duration", "matches"})
-	s := "unknown name " + unknown + suggest(unknown, known)
+	s := "unknown name " + unknown + schema.Suggest(unknown, known)
 	if strings.TrimSpace(text) == unknown && !strings.Contains(s, "did you mean") {
 		s += `: a constant text is written '"` + unknown + `"'`
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"cebridge/schema"
 )
 
 // Path is the dotted path of the map within the file.
@@ -109,7 +111,7 @@ func (m *Map) Secret(name string) string {
 func (m *Map) Choice(name, def string, allowed ...string) string {
 	s := m.String(name, def)
 	if !slices.Contains(allowed, s) {
-		m.Note(name, "%q is not one of %s%s", s, strings.Join(allowed, ", "), suggest(s, allowed))
+		m.Note(name, "%q is not one of %s%s", s, strings.Join(allowed, ", "), schema.Suggest(s, allowed))
 		return def
 	}
 	return s
@@ -224,7 +226,7 @@ func (m *Map) Strings(name string) []string {
 	for i, e := range seq.Values {
 		s, isText := e.(*ast.StringNode)
 		if !isText {
-			m.doc.note(e, join(m.path, name)+"["+strconv.Itoa(i)+"]", "expected a text, found %s", describe(e))
+			m.doc.note(e, join(m.path, name)+"["+strconv.Itoa(i)+"]", "expected a text, found %s; put it in quotes", describe(e))
 			continue
 		}
 		out = append(out, s.Value)
@@ -262,46 +264,7 @@ func (m *Map) Done() {
 	slices.Sort(known)
 	for _, name := range m.order {
 		if !m.asked[name] {
-			m.doc.note(m.entries[name].Key, join(m.path, name), "unknown field%s", suggest(name, known))
+			m.doc.note(m.entries[name].Key, join(m.path, name), "unknown field%s", schema.Suggest(name, known))
 		}
 	}
-}
-
-// suggest names the nearest of the known words, when one is near.
-func suggest(word string, known []string) string {
-	best, bestAt := "", 3
-	for _, k := range known {
-		if d := distance(word, k); d < bestAt {
-			best, bestAt = k, d
-		}
-	}
-	if best == "" || best == word {
-		return ""
-	}
-	return "; did you mean " + best + "?"
-}
-
-// distance is the number of single-character edits between two short words.
-func distance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 {
-		return 64
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			next := row[j]
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			row[j] = min(row[j]+1, row[j-1]+1, diagonal+cost)
-			diagonal = next
-		}
-	}
-	return row[len(b)]
 }
