@@ -1,2 +1,98 @@
-// Package outbound follows tables.
+// Package outbound follows tables of Customer Engagement and publishes every
+// change once. It declares what it needs: a Source that reads pages of a tracked
+// query, a Log that stores atomic, fenced batches. One Worker follows one table.
+//
+// # What it promises
+//
+// For the history of the stream, across crashes at any moment, rival workers,
+// lost answers and lagging replicas:
+//
+//	O1  when all is quiet, the last event of every live record bears its version
+//	O2  no (record, version, kind) is there twice
+//	O3  per record, versions only grow
+//	O4  a deleted record that was ever published ends in deleted, a live one never
+//	O5  every event carries a row that the source showed under that version
+//	O6  events and the checkpoint that stands for them are stored together
+//	O7  every checkpoint has one predecessor; who comes second leaves nothing
+//	O12 an event's id follows from table, record, version, kind and epoch alone
+//
+// Not promised: versions between two polls, which the source does not show.
+//
+// # A round
+//
+// A round walks from a delta link, page by page, to the next one; the initial
+// load is the round that starts from nothing. Each page is folded (one entry per
+// record, the highest version wins), compared with the last event of each record,
+// encoded, and committed in batches, the checkpoint last. The next page is fetched
+// meanwhile, and a batch is encoded while the one before is being stored; at most
+// two pages and two batches are in memory.
+//
+//	fetch ──> fold ──> compare ──> encode ──> commit (fenced) ──> position moves
+//	             Last, at our fence ┘                └ unknown? read the checkpoint
+//
+// The tables of the compare stand at decideRow and decideDelete. A delete is
+// confirmed with the source first where the record may be live again: the same
+// page or round shows it as a row, its last event is of this round, or this
+// process did not see the round from its start. A record both shown and deleted in
+// one page becomes two events in two batches, in that order.
+//
+// A page that needs several batches leaves its own link in all checkpoints but the
+// last: after a crash it is fetched again and the compare skips what is stored.
+//
+// # Starts
+//
+// StartLoad publishes existing records as loaded; one that changed while the load
+// ran is updated. StartNow reads them without publishing. Its first event of an
+// unknown record is created when createdon (which must be among the columns) is
+// later than the latest modifiedon of that first read, both on the source's clock;
+// else it is updated without previousversion. A back-dated record is an update.
+//
+// A table without a checkpoint starts only if the stream holds no event of it.
+// Events without a checkpoint, or a checkpoint that vanished, halt the table: to
+// begin anew would leave records deleted meanwhile live for ever.
+//
+// # Why a load need not compare
+//
+// A load that began on a table without any event, whose every commit since was made
+// by this process, knows all that is on the stream: what it handed to commits.
+// Suppose another writer stored an event of this table after we looked. It would
+// have moved the checkpoint in the same batch, and our next commit, fenced with
+// the sequence we know, would be refused whole. So an id that was never planned
+// in this load has no event, and a Bloom filter that never denies an id it was
+// given may answer for the stream: an id it does not know is published without a
+// read, any other is compared. The filter is filled before the commit, and a
+// refused or unsettled commit ends the privilege.
+//
+// # Failures
+//
+// The fate of a commit that was not answered is read from the checkpoint: my
+// attempt id, stored; the old sequence, the same batch again; else fenced.
+// Fenced means start over from the other's checkpoint. What the stream cannot take
+// now is kept and tried again; a source that fails is asked again after a delay
+// that doubles (never less than it demands), with the position kept. A page that
+// is not one is fetched again and never moves the position. A refused link of a
+// later page sends the round back to its base once; a load, which has none, halts.
+//
+// These halt a table until Resume, with the next action in Status: a refusal by
+// the source (privilege, tracking off, a foreign link), an expired token, a version
+// far below a published one (a restored database), a message of somebody else on a
+// record's subject, an event the stream will never take, a checkpoint that is
+// unreadable or of another table, organization, column set or newer bridge. Other
+// tables are not touched.
+//
+// The end of the context decides nothing: a commit that was begun may finish
+// within 10 s, nothing new is begun, and what is not known to be stored is read
+// back at the next start.
+//
+// # Limits
+//
+// A batch has at most MaxBatch messages and TableConfig.MaxBatchBytes; a
+// checkpoint 128 KiB, a link 64 KiB; the filter 16 MiB; eight lookups of deleted
+// records at a time. Pages are bounded by the source. changedcolumns is left out
+// when it would exceed an attribute's limit.
+//
+// Sources: "Use change tracking to synchronize data with external systems" and
+// "Page results using OData" of the Dataverse developer guide; ADR-50 of NATS
+// (atomic batch publishing). Assumptions: deletes may be listed again together
+// with the recreated row; a paging link may cease to work at any time.
 package outbound

@@ -53,7 +53,8 @@ type Row struct {
 // Log is the event stream. Its errors wrap the sentinels below.
 type Log interface {
 	// Checkpoint reads the last value on subject from the stream's leader, never
-	// from a replica. No value yet: sequence 0 and nil data.
+	// from a replica. No value yet: sequence 0 and nil data. The subject may end in
+	// a wildcard: then it is the last message on any subject that matches.
 	Checkpoint(ctx context.Context, subject string) (data []byte, seq uint64, err error)
 	// Last calls fn with the last message of every subject that has one. The
 	// answer is complete, and proven not older than the checkpoint: it shows

@@ -1,0 +1,162 @@
+package outbound
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"cebridge/schema/event"
+)
+
+// storedEvent is what the checker reads of one message.
+type storedEvent struct {
+	ID       string          `json:"id"`
+	Source   string          `json:"source"`
+	Type     string          `json:"type"`
+	Previous string          `json:"previousversion"`
+	Changed  string          `json:"changedcolumns"`
+	Sequence string          `json:"sequence"`
+	Data     json.RawMessage `json:"data"`
+}
+
+// checkHistory holds a stream's whole history against the source's, by the
+// invariants of the package comment. complete asks for O1 and O4, which hold only
+// once everything is quiet. A table that starts now has records that the stream
+// need not know.
+func checkHistory(c *crmModel, history []Stored, ends []int, start Start, complete bool) (faults []string) {
+	bad := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	names := testNames()
+	type last struct {
+		event.Published
+		record json.RawMessage
+	}
+	lasts := map[string]last{}
+	ids, attempts := map[string]uint64{}, map[string]bool{}
+	var previousCheckpoint uint64
+	for _, m := range history {
+		if m.Subject == names.Checkpoint("account") {
+			cp, err := DecodeCheckpoint(m.Data)
+			if err != nil {
+				bad("checkpoint %d: %v", m.Sequence, err)
+				continue
+			}
+			if attempts[cp.Attempt] {
+				bad("O7: attempt %s stored twice", cp.Attempt)
+			}
+			if cp.RoundStart != nil && *cp.RoundStart > previousCheckpoint {
+				bad("O6: checkpoint %d names round start %d, after the checkpoint before it", m.Sequence, *cp.RoundStart)
+			}
+			attempts[cp.Attempt], previousCheckpoint = true, m.Sequence
+			continue
+		}
+		id, ok := names.RecordID("account", m.Subject)
+		if !ok {
+			bad("unexpected subject %s", m.Subject)
+			continue
+		}
+		p, err := event.ReadHeader(m.Header)
+		if err != nil {
+			bad("sequence %d: %v", m.Sequence, err)
+			continue
+		}
+		var e storedEvent
+		if err := json.Unmarshal(m.Data, &e); err != nil {
+			bad("sequence %d: %v", m.Sequence, err)
+			continue
+		}
+		data, err := event.ReadData(m.Header, m.Data)
+		if err != nil {
+			bad("sequence %d: %v", m.Sequence, err)
+		}
+		if was, dup := ids[e.ID]; dup {
+			bad("O2: %s at sequences %d and %d", e.ID, was, m.Sequence)
+		}
+		ids[e.ID] = m.Sequence
+		if want := event.ID("account", id, p.Version, p.Epoch, p.Deleted()); e.ID != want || e.Source != testSettings().Source {
+			bad("O12: id %s, want %s", e.ID, want)
+		}
+		if want := testSettings().TypePrefix + ".account." + string(p.Change); e.Type != want {
+			bad("type %s, want %s", e.Type, want)
+		}
+		before, known := lasts[id]
+		switch {
+		case known && !p.Deleted() && p.Version <= before.Version:
+			bad("O3: record %s goes from version %d to %d", id, before.Version, p.Version)
+		case p.Deleted() && (!known || before.Deleted() || p.Version != before.Version):
+			bad("O3: record %s is deleted at version %d after %+v", id, p.Version, before.Published)
+		}
+		wantChange := event.Updated
+		switch {
+		case p.Deleted():
+			wantChange = event.Deleted
+		case known && before.Deleted():
+			wantChange = event.Created
+		case !known:
+			wantChange = p.Change // loaded or created, by phase
+			if allowed := map[Start]event.Change{StartLoad: event.Loaded, StartNow: event.Updated}[start]; p.Change != allowed && p.Change != event.Created {
+				bad("the first event of %s is %s", id, p.Change)
+			}
+		}
+		if p.Change != wantChange {
+			bad("event %s is %s, want %s", e.ID, p.Change, wantChange)
+		}
+		wantPrevious := ""
+		if known {
+			wantPrevious = fmt.Sprint(before.Version)
+		}
+		if e.Previous != wantPrevious {
+			bad("event %s has previousversion %q, want %q", e.ID, e.Previous, wantPrevious)
+		}
+		if !p.Deleted() {
+			if row := c.history[id][p.Version]; row == "" || row != string(data.Record) {
+				bad("O5: event %s carries %s, the source had %q", e.ID, data.Record, row)
+			}
+			if p.Change == event.Updated && known && e.Changed != strings.Join(changedNames(before.record, json.RawMessage(data.Record)), ",") {
+				bad("event %s has changedcolumns %q", e.ID, e.Changed)
+			}
+		} else if want := keyOf(before.record); string(data.Previous) != want {
+			bad("delete %s has previous %s, want %s", e.ID, data.Previous, want)
+		}
+		lasts[id] = last{p, json.RawMessage(data.Record)}
+	}
+	for i, end := range ends {
+		if history[end-1].Subject != names.Checkpoint("account") {
+			bad("O6: batch %d ends without a checkpoint", i)
+		}
+	}
+	if n := len(history); n > 0 && (len(ends) == 0 || ends[len(ends)-1] != n) {
+		bad("O6: messages after the last checkpoint")
+	}
+	if !complete {
+		return faults
+	}
+	for id, r := range c.records {
+		l, known := lasts[id]
+		switch {
+		case start == StartNow && !known:
+		case r.live && (!known || l.Deleted() || l.Version != r.version):
+			bad("O1: record %s is live at version %d, the stream says %+v", id, r.version, l.Published)
+		case !r.live && known && !l.Deleted():
+			bad("O4: record %s is deleted, the stream says %+v", id, l.Published)
+		}
+	}
+	return faults
+}
+
+func changedNames(before, after json.RawMessage) []string {
+	var a, b map[string]json.RawMessage
+	_, _ = json.Unmarshal(before, &a), json.Unmarshal(after, &b)
+	var names []string
+	for _, n := range []string{"accountid", "accountnumber", "name", "createdon", "modifiedon"} {
+		if string(a[n]) != string(b[n]) {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+func keyOf(record json.RawMessage) string {
+	var r map[string]json.RawMessage
+	_ = json.Unmarshal(record, &r)
+	return `{"accountnumber":` + string(r["accountnumber"]) + `}`
+}

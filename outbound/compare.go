@@ -1,0 +1,268 @@
+package outbound
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"cebridge/schema/event"
+)
+
+// planned is one event to encode.
+type planned struct {
+	id       string
+	row      *Row // nil on a delete
+	change   event.Change
+	version  int64
+	previous known
+	changed  []string
+	former   []byte
+	// follows: an earlier event of the same page is of the same record, so the two
+	// cannot share a batch.
+	follows bool
+}
+
+// plan is what one page becomes.
+type plan struct {
+	events []planned
+	skips  map[string]uint64
+}
+
+// verdict collects what is found out about one entry.
+type verdict struct {
+	last    *known
+	row     decision
+	del     decision
+	changed []string
+	former  []byte
+	// keys are the last known alternate-key columns, for a delete.
+	keys []byte
+	gone bool
+}
+
+// compare decides what a page becomes: it reads the last event of each of its
+// records, all of it from a stream that is proven to be at the session's fence.
+func (w *Worker) compare(ctx context.Context, s *session, f *fetching, entries []entry) (*plan, error) {
+	sit := situation{phase: s.at.Phase, start: s.at.Start, epoch: s.at.Epoch,
+		baseline: parseTime(s.at.Baseline), held: f.held}
+	verdicts := make([]verdict, len(entries))
+	if sit.phase != PhasePriming {
+		if err := w.readLast(ctx, s, sit, entries, verdicts); err != nil {
+			return nil, err
+		}
+	}
+	var asks []int
+	for i := range entries {
+		e, v := &entries[i], &verdicts[i]
+		if e.row != nil {
+			v.row = decideRow(sit, e.row.Version, func() time.Time { return createdOn(e.row.JSON) }, v.last)
+			if err := w.refuse(e.id, e.row.Version, v.row); err != nil {
+				return nil, err
+			}
+		}
+		if e.deleted {
+			if err := w.compareDelete(s, sit, e, v); err != nil {
+				return nil, err
+			}
+			if v.del.step == stepAsk {
+				asks = append(asks, i)
+			}
+		}
+	}
+	if err := w.ask(ctx, entries, verdicts, asks); err != nil {
+		return nil, err
+	}
+	return assemble(entries, verdicts), nil
+}
+
+// readLast reads the last events that the decisions need. In a fresh load a
+// record whose id was never met has none; asking would cost a read per row.
+func (w *Worker) readLast(ctx context.Context, s *session, sit situation, entries []entry, verdicts []verdict) error {
+	subjects := make([]string, 0, len(entries))
+	at := make(map[string]int, len(entries))
+	for i := range entries {
+		e := &entries[i]
+		if s.fresh && !e.deleted && !s.seen.has(e.id) {
+			continue
+		}
+		subject := w.cfg.Names.Record(w.table, e.id)
+		at[subject] = i
+		subjects = append(subjects, subject)
+	}
+	if len(subjects) == 0 {
+		return nil
+	}
+	// The fence of the read is the last commit's checkpoint: wait for it.
+	if err := w.drain(ctx, s); err != nil {
+		return err
+	}
+	err := w.log.Last(ctx, w.subject, s.held, subjects, func(m Stored) error {
+		i, ok := at[m.Subject]
+		if !ok {
+			return nil
+		}
+		return w.meet(sit, &entries[i], &verdicts[i], &m)
+	})
+	if err != nil {
+		return fmt.Errorf("compare with the stream: %w", err)
+	}
+	return nil
+}
+
+// meet takes one stored event. Of its data only what a decision needs is kept.
+func (w *Worker) meet(sit situation, e *entry, v *verdict, m *Stored) error {
+	p, err := event.ReadHeader(m.Header)
+	if err != nil {
+		return halt(failForeign, "message at sequence %d on %s was not published by the bridge: %w; "+
+			"remove it, keep others from publishing there, then resume the table", m.Sequence, m.Subject, err)
+	}
+	*v = verdict{last: &known{p, m.Sequence}}
+	if p.Deleted() {
+		return nil
+	}
+	renewed := e.row != nil && (e.row.Version > p.Version || p.Epoch < sit.epoch)
+	if !renewed && !e.deleted {
+		return nil
+	}
+	data, err := event.ReadData(m.Header, m.Data)
+	if err == nil && renewed {
+		var was []member
+		if v.changed, was, err = changedMembers(data.Record, e.row.JSON); w.cfg.Previous {
+			v.former = object(was)
+		}
+	}
+	if err == nil && e.deleted {
+		var keys []member
+		keys, err = pick(data.Record, w.keyMembers)
+		v.keys = object(keys)
+	}
+	if err != nil {
+		return halt(failForeign, "event at sequence %d on %s cannot be read: %w; "+
+			"purge that subject, then resync the table", m.Sequence, m.Subject, err)
+	}
+	return nil
+}
+
+// compareDelete decides about an entry's delete, after its row if it has one.
+func (w *Worker) compareDelete(s *session, sit situation, e *entry, v *verdict) error {
+	last, doubtful := v.last, e.row != nil || !s.seenAll || s.seen.has(e.id)
+	if e.row != nil && v.row.step == stepPublish {
+		last = &known{Published: event.Published{Version: e.row.Version, Epoch: sit.epoch, Change: v.row.change}}
+		keys, err := pick(e.row.JSON, w.keyMembers)
+		if err != nil {
+			return fmt.Errorf("%w: record %s: %w", errBadPage, e.id, err)
+		}
+		v.keys = object(keys)
+	}
+	if last != nil && s.at.RoundStart != nil && last.Sequence > *s.at.RoundStart {
+		doubtful = true
+	}
+	v.del = decideDelete(sit, doubtful, last)
+	return w.refuse(e.id, 0, v.del)
+}
+
+// refuse halts the table where a decision says so.
+func (w *Worker) refuse(id string, version int64, d decision) error {
+	switch d.step {
+	case stepRewound:
+		return halt(failRewound, "record %s of table %s came with version %d, but version %d was published long before "+
+			"(sequence %d): the database was restored to an earlier state, or the address leads to a copy of it. "+
+			"Check the organization, then resync the table", id, w.table, version, d.previous.Version, d.previous.Sequence)
+	case stepAhead:
+		return halt(failCheckpoint, "record %s of table %s has an event of epoch %d, later than the checkpoint's: "+
+			"the checkpoint was put back. Resync the table", id, w.table, d.previous.Epoch)
+	}
+	return nil
+}
+
+// askers is how many records are looked up at the same time.
+const askers = 8
+
+// ask looks up the records whose delete is doubtful.
+func (w *Worker) ask(ctx context.Context, entries []entry, verdicts []verdict, asks []int) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	work := make(chan int)
+	var wg sync.WaitGroup
+	for range min(askers, len(asks)) {
+		wg.Go(func() {
+			for i := range work {
+				live, err := w.source.Exists(ctx, w.cfg.Query, entries[i].id)
+				if err != nil {
+					cancel(fmt.Errorf("look up record %s of table %s: %w", entries[i].id, w.table, err))
+				}
+				verdicts[i].gone = !live
+			}
+		})
+	}
+	for _, i := range asks {
+		select {
+		case work <- i:
+		case <-ctx.Done():
+		}
+	}
+	close(work)
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// assemble orders the events: rows as they came, then deletes.
+func assemble(entries []entry, verdicts []verdict) *plan {
+	p := &plan{events: make([]planned, 0, len(entries)), skips: map[string]uint64{}}
+	for i := range entries {
+		e, v := &entries[i], &verdicts[i]
+		switch {
+		case e.row == nil:
+		case v.row.step == stepPublish:
+			p.events = append(p.events, planned{id: e.id, row: e.row, change: v.row.change, version: e.row.Version,
+				previous: v.row.previous, changed: v.changed, former: v.former})
+		default:
+			p.skips[v.row.reason]++
+		}
+	}
+	for i := range entries {
+		e, v := &entries[i], &verdicts[i]
+		switch {
+		case !e.deleted:
+		case v.del.step == stepSkip:
+			p.skips[v.del.reason]++
+		case v.del.step == stepAsk && !v.gone:
+			p.skips[skipLive]++
+		default:
+			p.events = append(p.events, planned{id: e.id, change: event.Deleted, version: v.del.previous.Version,
+				previous: v.del.previous, former: v.keys, follows: e.row != nil && v.row.step == stepPublish})
+		}
+	}
+	return p
+}
+
+// createdOn reads the row's creation time; zero when it has none.
+func createdOn(row []byte) time.Time {
+	list, err := pick(row, []string{"createdon"})
+	if err != nil || len(list) == 0 {
+		return time.Time{}
+	}
+	return parseTime(strings.Trim(string(list[0].value), `"`))
+}
+
+// changedColumns turns member names into logical names; nil, which tells
+// consumers nothing, when the list cannot stand in an attribute.
+func (w *Worker) changedColumns(members []string) []string {
+	names, size := make([]string, len(members)), 0
+	for i, m := range members {
+		if l, ok := w.logical[m]; ok {
+			m = l
+		}
+		if m == "" || strings.ContainsFunc(m, func(r rune) bool { return r == ',' || r < ' ' }) {
+			return nil
+		}
+		names[i] = m
+		size += len(m) + 1
+	}
+	if size > event.MaxAttribute {
+		return nil
+	}
+	return names
+}

@@ -1,0 +1,154 @@
+package outbound
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"cebridge/schema"
+	"cebridge/schema/event"
+)
+
+// Start says what becomes of the records that exist when a table is first read.
+type Start string
+
+// The starts of a table.
+const (
+	// StartLoad publishes every existing record as loaded.
+	StartLoad Start = "load"
+	// StartNow publishes only what changes from now on. The existing records are
+	// still read once, since only a full read yields a delta link.
+	StartNow Start = "now"
+)
+
+// TableConfig is everything the worker of one table is told.
+type TableConfig struct {
+	Query    Query
+	Names    schema.Names
+	Settings event.Settings
+	// OrgID is the organization's GUID. It stands in every checkpoint: another
+	// organization's cursor is refused.
+	OrgID string
+	// Start defaults to StartLoad. It matters only until the first checkpoint.
+	Start Start
+	// Previous adds the former values of changed columns to updates, as data.previous.
+	Previous bool
+	// PollInterval is the pause between two rounds; 5 s by default.
+	PollInterval time.Duration
+	// IdleCommit is how old the stored delta link may grow while nothing changes;
+	// 10 min by default.
+	IdleCommit time.Duration
+	// MaxBatch is the number of messages in one commit, the checkpoint included;
+	// by default, and at most, the constant of that name.
+	MaxBatch int
+	// MaxBatchBytes bounds one commit's events; 16 MiB by default. A single event
+	// above it is still tried, alone.
+	MaxBatchBytes int
+	// Backoff bounds the wait after a failure.
+	Backoff Backoff
+}
+
+// Backoff bounds a delay that doubles with every failure in a row: 500 ms and
+// 1 min by default.
+type Backoff struct{ Min, Max time.Duration }
+
+// Deps is what a worker uses of its surroundings. Every field may be nil.
+type Deps struct {
+	Logger *slog.Logger
+	Meter  metric.Meter
+	Tracer trace.Tracer
+	// Rand feeds the jitter of delays; attempt ids never depend on it.
+	Rand rand.Source
+	// Observe is called for every event once it is stored, in order, on the
+	// worker's own goroutine; it must not block.
+	Observe func(Published)
+}
+
+// Published tells an observer of one stored event.
+type Published struct {
+	Table    string
+	RecordID string
+	Change   event.Change
+	Version  int64
+	Epoch    int
+}
+
+const (
+	defaultPollInterval  = 5 * time.Second
+	defaultIdleCommit    = 10 * time.Minute
+	defaultMaxBatchBytes = 16 << 20
+	defaultBackoffMin    = 500 * time.Millisecond
+	defaultBackoffMax    = time.Minute
+)
+
+// withDefaults returns a copy in which every absent field has its default.
+func (c TableConfig) withDefaults() TableConfig {
+	if c.Start == "" {
+		c.Start = StartLoad
+	}
+	if c.PollInterval == 0 {
+		c.PollInterval = defaultPollInterval
+	}
+	if c.IdleCommit == 0 {
+		c.IdleCommit = defaultIdleCommit
+	}
+	if c.MaxBatch == 0 {
+		c.MaxBatch = MaxBatch
+	}
+	if c.MaxBatchBytes == 0 {
+		c.MaxBatchBytes = defaultMaxBatchBytes
+	}
+	if c.Backoff.Min == 0 {
+		c.Backoff.Min = defaultBackoffMin
+	}
+	if c.Backoff.Max == 0 {
+		c.Backoff.Max = max(defaultBackoffMax, c.Backoff.Min)
+	}
+	return c
+}
+
+// validate reports every fault of a configuration that has its defaults.
+func (c TableConfig) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.Query.Table == nil {
+		return errors.New("query: a table is needed")
+	}
+	table := c.Query.Table.LogicalName
+	if !schema.ValidToken(table) {
+		bad("query: table name %q cannot stand in a subject", table)
+	}
+	if len(c.Query.Columns) == 0 {
+		bad("query: columns of table %s must be listed", table)
+	}
+	if c.Settings.Table != table {
+		bad("settings: table %q differs from the query's table %q", c.Settings.Table, table)
+	}
+	if err := c.Names.Validate(); err != nil {
+		bad("names: %w", err)
+	}
+	if !schema.IsGUID(c.OrgID) {
+		bad("organization id %q: use the organization's GUID", c.OrgID)
+	}
+	if c.Start != StartLoad && c.Start != StartNow {
+		bad("start %q: use %q or %q", c.Start, StartLoad, StartNow)
+	}
+	if c.PollInterval < 0 || c.IdleCommit < 0 {
+		bad("poll interval and idle commit must not be negative")
+	}
+	if c.MaxBatch < 2 || c.MaxBatch > MaxBatch {
+		bad("batch of %d messages: use 2 to %d", c.MaxBatch, MaxBatch)
+	}
+	if c.MaxBatchBytes < 0 {
+		bad("batch of %d bytes: use a positive number", c.MaxBatchBytes)
+	}
+	if c.Backoff.Min < 0 || c.Backoff.Max < c.Backoff.Min {
+		bad("backoff from %s to %s: use a positive, growing range", c.Backoff.Min, c.Backoff.Max)
+	}
+	return errors.Join(errs...)
+}

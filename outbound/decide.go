@@ -1,0 +1,135 @@
+package outbound
+
+import (
+	"time"
+
+	"cebridge/schema/event"
+)
+
+// known is what the stream says of one record.
+type known struct {
+	event.Published
+	Sequence uint64
+}
+
+// situation is what a decision depends on besides the row and the stream.
+type situation struct {
+	phase    Phase
+	start    Start
+	epoch    int
+	baseline time.Time
+	// held is the sequence of the checkpoint held when the page's fetch began:
+	// what the stream had up to there, the source had shown us before.
+	held uint64
+}
+
+// step is what a decision asks for.
+type step uint8
+
+// The steps.
+const (
+	stepSkip    step = iota // nothing, for the given reason
+	stepPublish             // one event
+	stepAsk                 // a delete that the source must confirm first
+	stepRewound             // the source went back in time: halt
+	stepAhead               // the stream is in a later epoch than the checkpoint: halt
+)
+
+// Skips: why a row became no event. Each is a metric label.
+const (
+	skipPublished = "published"      // this version is on the stream
+	skipStale     = "stale"          // a newer version was published after the fetch began
+	skipUnknown   = "unknown_delete" // a delete of a record that was never published
+	skipGone      = "already_deleted"
+	skipLive      = "still_live" // a delete of a record that exists (again)
+	skipPriming   = "priming"    // the table starts now
+	skipRepeated  = "repeated"   // another row of the page is newer
+)
+
+// decision is the outcome of the compare for one row or delete.
+type decision struct {
+	step   step
+	reason string
+	change event.Change
+	// previous is the event that comes before on the record's subject; its
+	// version is 0 when there is none.
+	previous known
+}
+
+// decideRow compares a row with the record's last event, nil when it has none.
+//
+//	last event          row's version   step
+//	none                any             loaded | created | updated (see unknownChange)
+//	later epoch         any             ahead
+//	earlier epoch       any             created after a delete, else updated
+//	live                same            skip
+//	live                higher          updated
+//	deleted             higher          created
+//	live | deleted      lower, or the   rewound when that event is not newer than the
+//	                    deleted one     checkpoint held at the fetch, else skip as stale
+func decideRow(s situation, version int64, createdOn func() time.Time, last *known) decision {
+	if s.phase == PhasePriming {
+		return decision{step: stepSkip, reason: skipPriming}
+	}
+	if last == nil {
+		return decision{step: stepPublish, change: unknownChange(s, createdOn)}
+	}
+	d := decision{step: stepPublish, change: event.Updated, previous: *last}
+	if last.Deleted() {
+		d.change = event.Created
+	}
+	switch {
+	case last.Epoch > s.epoch:
+		return decision{step: stepAhead, previous: *last}
+	case last.Epoch < s.epoch, version > last.Version:
+		return d
+	case version == last.Version && !last.Deleted():
+		return decision{step: stepSkip, reason: skipPublished, previous: *last}
+	case last.Sequence <= s.held:
+		return decision{step: stepRewound, previous: *last}
+	}
+	return decision{step: stepSkip, reason: skipStale, previous: *last}
+}
+
+// unknownChange names the first event of a record. In a table that starts now
+// the stream does not know the records that existed, so the first event of one of
+// them is an update; only a record created later than the newest modification
+// that the initial read showed is certainly new. Both times are the source's own.
+func unknownChange(s situation, createdOn func() time.Time) event.Change {
+	switch {
+	case s.phase == PhaseLoading:
+		return event.Loaded
+	case s.start == StartLoad:
+		return event.Created
+	case !s.baseline.IsZero() && createdOn().After(s.baseline):
+		return event.Created
+	}
+	return event.Updated
+}
+
+// decideDelete compares a delete with the record's last event. doubtful tells
+// that the record may have been live after the delete: the page or the round
+// showed it as a row too, or its last event is of this round.
+//
+//	last event       step
+//	none             skip
+//	deleted          skip
+//	later epoch      ahead
+//	live             ask when doubtful, else deleted
+func decideDelete(s situation, doubtful bool, last *known) decision {
+	switch {
+	case s.phase == PhasePriming:
+		return decision{step: stepSkip, reason: skipPriming}
+	case last == nil:
+		return decision{step: stepSkip, reason: skipUnknown}
+	case last.Epoch > s.epoch:
+		return decision{step: stepAhead, previous: *last}
+	case last.Deleted():
+		return decision{step: stepSkip, reason: skipGone, previous: *last}
+	}
+	d := decision{step: stepPublish, change: event.Deleted, previous: *last}
+	if doubtful {
+		d.step = stepAsk
+	}
+	return d
+}

@@ -1,0 +1,106 @@
+package outbound
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cebridge/schema/event"
+)
+
+func at(change event.Change, version int64, epoch int, seq uint64) *known {
+	return &known{event.Published{Version: version, Epoch: epoch, Change: change}, seq}
+}
+
+func TestRowIsComparedWithTheLastEvent(t *testing.T) {
+	t.Parallel()
+	following := situation{phase: PhaseFollowing, start: StartLoad, epoch: 2, held: 50}
+	loading := situation{phase: PhaseLoading, start: StartLoad, epoch: 2, held: 50}
+	baseline := time.Date(2025, 6, 1, 0, 0, 0, 0, time.UTC)
+	now := situation{phase: PhaseFollowing, start: StartNow, epoch: 2, held: 50, baseline: baseline}
+	blind := now
+	blind.baseline = time.Time{}
+	publish := func(c event.Change, last *known) decision {
+		d := decision{step: stepPublish, change: c}
+		if last != nil {
+			d.previous = *last
+		}
+		return d
+	}
+	skip := func(reason string, last *known) decision {
+		d := decision{step: stepSkip, reason: reason}
+		if last != nil {
+			d.previous = *last
+		}
+		return d
+	}
+	for _, c := range []struct {
+		name    string
+		s       situation
+		version int64
+		created time.Time
+		last    *known
+		want    decision
+	}{
+		{"unknown while loading is loaded", loading, 7, time.Time{}, nil, publish(event.Loaded, nil)},
+		{"unknown while following is created", following, 7, time.Time{}, nil, publish(event.Created, nil)},
+		{"start now: created after the baseline", now, 7, baseline.Add(time.Second), nil, publish(event.Created, nil)},
+		{"start now: created at the baseline is an update", now, 7, baseline, nil, publish(event.Updated, nil)},
+		{"start now: no creation time is an update", now, 7, time.Time{}, nil, publish(event.Updated, nil)},
+		{"start now: no baseline is an update", blind, 7, baseline, nil, publish(event.Updated, nil)},
+		{"priming publishes nothing", situation{phase: PhasePriming, epoch: 1}, 7, time.Time{}, nil, skip(skipPriming, nil)},
+		{"same version is skipped", following, 7, time.Time{}, at(event.Updated, 7, 2, 40), skip(skipPublished, at(event.Updated, 7, 2, 40))},
+		{"same version while loading is skipped", loading, 7, time.Time{}, at(event.Loaded, 7, 2, 40), skip(skipPublished, at(event.Loaded, 7, 2, 40))},
+		{"higher version is updated", following, 8, time.Time{}, at(event.Loaded, 7, 2, 40), publish(event.Updated, at(event.Loaded, 7, 2, 40))},
+		{"higher version while loading is updated", loading, 8, time.Time{}, at(event.Loaded, 7, 2, 60), publish(event.Updated, at(event.Loaded, 7, 2, 60))},
+		{"higher version after a delete is created", following, 8, time.Time{}, at(event.Deleted, 7, 2, 40), publish(event.Created, at(event.Deleted, 7, 2, 40))},
+		{"the deleted version again, delete old: rewound", following, 7, time.Time{}, at(event.Deleted, 7, 2, 50), decision{step: stepRewound, previous: *at(event.Deleted, 7, 2, 50)}},
+		{"the deleted version again, delete new: stale", following, 7, time.Time{}, at(event.Deleted, 7, 2, 51), skip(skipStale, at(event.Deleted, 7, 2, 51))},
+		{"lower version, event old: rewound", following, 6, time.Time{}, at(event.Updated, 7, 2, 50), decision{step: stepRewound, previous: *at(event.Updated, 7, 2, 50)}},
+		{"lower version, event new: stale", following, 6, time.Time{}, at(event.Updated, 7, 2, 51), skip(skipStale, at(event.Updated, 7, 2, 51))},
+		{"earlier epoch: any version is updated", following, 3, time.Time{}, at(event.Updated, 7, 1, 40), publish(event.Updated, at(event.Updated, 7, 1, 40))},
+		{"earlier epoch: after a delete, created", following, 3, time.Time{}, at(event.Deleted, 7, 1, 40), publish(event.Created, at(event.Deleted, 7, 1, 40))},
+		{"later epoch: the checkpoint went back", following, 8, time.Time{}, at(event.Updated, 7, 3, 40), decision{step: stepAhead, previous: *at(event.Updated, 7, 3, 40)}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := decideRow(c.s, c.version, func() time.Time { return c.created }, c.last)
+			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(decision{})); diff != "" {
+				t.Errorf("decision (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestDeleteIsComparedWithTheLastEvent(t *testing.T) {
+	t.Parallel()
+	s := situation{phase: PhaseFollowing, start: StartLoad, epoch: 2, held: 50}
+	for _, c := range []struct {
+		name     string
+		s        situation
+		doubtful bool
+		last     *known
+		step     step
+		reason   string
+	}{
+		{"never published", s, false, nil, stepSkip, skipUnknown},
+		{"never published, doubtful", s, true, nil, stepSkip, skipUnknown},
+		{"already deleted", s, false, at(event.Deleted, 7, 2, 40), stepSkip, skipGone},
+		{"already deleted in an earlier epoch", s, true, at(event.Deleted, 7, 1, 40), stepSkip, skipGone},
+		{"live", s, false, at(event.Loaded, 7, 2, 40), stepPublish, ""},
+		{"live in an earlier epoch", s, false, at(event.Loaded, 7, 1, 40), stepPublish, ""},
+		{"live and doubtful", s, true, at(event.Loaded, 7, 2, 40), stepAsk, ""},
+		{"later epoch", s, false, at(event.Loaded, 7, 3, 40), stepAhead, ""},
+		{"priming", situation{phase: PhasePriming, epoch: 2}, false, nil, stepSkip, skipPriming},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := decideDelete(c.s, c.doubtful, c.last)
+			if got.step != c.step || got.reason != c.reason {
+				t.Errorf("step %d reason %q, want %d %q", got.step, got.reason, c.step, c.reason)
+			}
+			if (got.step == stepPublish || got.step == stepAsk) && (got.change != event.Deleted || got.previous != *c.last) {
+				t.Errorf("decision %+v does not delete %+v", got, *c.last)
+			}
+		})
+	}
+}

@@ -1,0 +1,79 @@
+package outbound
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"cebridge/schema/telemetry"
+)
+
+// fetching is one page on its way. The poll span covers it from the request to
+// the commit, so it travels in ctx.
+type fetching struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	span   trace.Span
+	// held and began are of the moment the request started.
+	held  uint64
+	began time.Time
+	done  chan struct{}
+	page  *Page
+	err   error
+}
+
+// fetch starts to read a page.
+func (w *Worker) fetch(ctx context.Context, s *session, link string) *fetching {
+	f := &fetching{held: s.held, began: time.Now(), done: make(chan struct{})}
+	f.ctx, f.cancel = context.WithCancel(ctx)
+	table := trace.WithAttributes(attribute.String(telemetry.AttrTable, w.table))
+	f.ctx, f.span = w.tracer.Start(f.ctx, telemetry.SpanPoll, table)
+	go func() {
+		defer close(f.done)
+		ctx, span := w.tracer.Start(f.ctx, telemetry.SpanFetch, table)
+		defer span.End()
+		f.page, f.err = w.source.Page(ctx, w.cfg.Query, link)
+		if f.err != nil {
+			f.err = fmt.Errorf("read a page of table %s: %w", w.table, f.err)
+		} else if f.err = checkPage(f.page); f.err == nil {
+			span.SetAttributes(attribute.Int(telemetry.AttrRows, len(f.page.Rows)))
+		}
+		fault(span, f.err)
+	}()
+	return f
+}
+
+// wait returns the page.
+func (f *fetching) wait() (*Page, error) {
+	<-f.done
+	return f.page, f.err
+}
+
+// end closes the page's span and releases its context.
+func (f *fetching) end(err error) {
+	fault(f.span, err)
+	f.span.End()
+	f.cancel()
+}
+
+// abandon gives the page up, if there is one, and waits until nothing runs.
+func (f *fetching) abandon() {
+	if f == nil {
+		return
+	}
+	f.cancel()
+	<-f.done
+	f.span.End()
+}
+
+// fault marks a span as failed. The text of the error stays out of it: traces
+// must not show keys.
+func fault(span trace.Span, err error) {
+	if err != nil {
+		span.SetStatus(codes.Error, judge(err).reason)
+	}
+}

@@ -1,0 +1,178 @@
+package outbound
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"cebridge/schema/event"
+)
+
+// progressEvery is how often a long round that finds nothing to publish stores
+// how far it got.
+const progressEvery = 10 * time.Second
+
+// part is one commit: a page becomes one or several.
+type part struct {
+	messages []Message
+	events   []Published
+	bytes    int
+	next     Checkpoint
+}
+
+// settle turns one page into commits, the last of which moves the position
+// behind the page. A page without events is committed only when there is reason to.
+func (w *Worker) settle(ctx context.Context, s *session, f *fetching, page *Page) error {
+	entries, repeated, err := fold(page.Rows)
+	if err != nil {
+		return err
+	}
+	p, err := w.compare(ctx, s, f, entries)
+	if err != nil {
+		return err
+	}
+	if s.fresh || page.Next != "" || s.at.Page > 0 {
+		for i := range entries {
+			if entries[i].row != nil {
+				s.seen.add(entries[i].id)
+			}
+		}
+	}
+	last, err := w.encode(ctx, s, f, p)
+	if err != nil {
+		return err
+	}
+	next := s.at.after(page)
+	if len(last.messages) > 0 || w.due(s, &next, time.Now()) {
+		if err := w.submit(ctx, s, last, next); err != nil {
+			return err
+		}
+	}
+	s.at = next
+	if repeated > 0 {
+		p.skips[skipRepeated] += uint64(repeated)
+	}
+	w.skipped(ctx, p.skips)
+	return nil
+}
+
+// encode makes messages of a plan. Full batches are submitted on the way, each
+// with the position before the page: a crash between them has the page fetched
+// again, and the compare skips what is stored. The rest is returned.
+func (w *Worker) encode(ctx context.Context, s *session, f *fetching, p *plan) (*part, error) {
+	parent, state := traceParent(trace.SpanFromContext(ctx))
+	readBy := event.ByDelta
+	if s.at.Phase != PhaseFollowing {
+		readBy = event.ByLoad
+	}
+	room := min(len(p.events), w.cfg.MaxBatch-1)
+	b := newPart(room)
+	for i := range p.events {
+		e := &p.events[i]
+		r := event.Record{
+			RecordID: e.id, Version: e.version, Epoch: s.at.Epoch, Change: e.change, ReadBy: readBy,
+			Recorded: f.began, Previous: e.previous.Version, PreviousEpoch: e.previous.Epoch,
+			Former: e.former, TraceParent: parent, TraceState: state,
+		}
+		if e.row != nil {
+			r.Modified, r.Row, r.Hash = e.row.Modified, e.row.JSON, e.row.Hash
+			r.Changed = w.changedColumns(e.changed)
+		} else {
+			r.Reason = "deleted"
+		}
+		header, data, err := w.encoder.Encode(&r)
+		if err != nil {
+			return nil, halt(failEncode, "%w; leave the column out or mend the record, then resume the table", err)
+		}
+		m := Message{Subject: w.cfg.Names.Record(w.table, e.id), Header: header, Data: data}
+		if n := len(b.messages); n > 0 && (n >= w.cfg.MaxBatch-1 || b.bytes+len(data) > w.cfg.MaxBatchBytes ||
+			e.follows && b.holds(m.Subject)) {
+			if err := w.submit(ctx, s, b, s.at); err != nil {
+				return nil, err
+			}
+			b = newPart(min(len(p.events)-i, room))
+		}
+		b.messages = append(b.messages, m)
+		b.bytes += len(data)
+		b.events = append(b.events, Published{Table: w.table, RecordID: e.id, Change: e.change,
+			Version: e.version, Epoch: s.at.Epoch})
+	}
+	return b, nil
+}
+
+func newPart(n int) *part {
+	return &part{messages: make([]Message, 0, n), events: make([]Published, 0, n)}
+}
+
+func (p *part) holds(subject string) bool {
+	for i := range p.messages {
+		if p.messages[i].Subject == subject {
+			return true
+		}
+	}
+	return false
+}
+
+// due tells whether a position without events is worth a commit of its own.
+func (w *Worker) due(s *session, next *Checkpoint, now time.Time) bool {
+	age := now.Sub(s.stored.Written)
+	switch {
+	case s.stored.Phase != next.Phase:
+		return true // the first checkpoint, or the load ended
+	case next.RoundStart != nil:
+		return age >= progressEvery
+	case s.stored.RoundStart != nil:
+		return true // the round's end must not be forgotten
+	}
+	return next.Link != s.stored.Link && age >= w.cfg.IdleCommit
+}
+
+// skipped counts rows that became no event.
+func (w *Worker) skipped(ctx context.Context, skips map[string]uint64) {
+	for reason, n := range skips {
+		w.measures.skip(ctx, reason, n)
+	}
+	w.board.update(func(b *board) {
+		for reason, n := range skips {
+			b.s.Skipped[reason] += n
+		}
+	})
+}
+
+// published counts the events of a stored part and tells the observer.
+func (w *Worker) published(ctx context.Context, p *part, seq uint64) {
+	counts := map[event.Change]uint64{}
+	for i := range p.events {
+		counts[p.events[i].Change]++
+		if w.observe != nil {
+			w.observe(p.events[i])
+		}
+	}
+	for c, n := range counts {
+		w.measures.published(ctx, c, n)
+	}
+	w.fences = 0
+	w.board.update(func(b *board) {
+		for c, n := range counts {
+			b.s.Published[c] += n
+		}
+		b.s.CheckpointSequence, b.written = seq, p.next.Written
+		b.s.Detail = ""
+	})
+}
+
+// largest names the biggest event of a part, for a refusal by size.
+func (p *part) largest() string {
+	best, size := -1, -1
+	for i := range p.messages {
+		if n := len(p.messages[i].Data); n > size {
+			best, size = i, n
+		}
+	}
+	if best < 0 {
+		return "the checkpoint"
+	}
+	return fmt.Sprintf("record %s with %d bytes", p.events[best].RecordID, size)
+}

@@ -1,0 +1,169 @@
+package outbound
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// session is what a worker holds in memory from one read of the checkpoint to
+// the next. It belongs to the worker's goroutine. When a commit is refused or its
+// fate stays unknown the session is thrown away and read anew.
+type session struct {
+	// held is the sequence of the last checkpoint known to be stored; 0 before the
+	// first. It is the fence of the next commit.
+	held uint64
+	// stored is the checkpoint last handed to a commit.
+	stored Checkpoint
+	// at is the position: the page to fetch next. It runs ahead of stored while
+	// rounds find nothing to publish.
+	at Checkpoint
+	// fresh: no event of the table was on the stream when this load began, and
+	// this process made every commit since. See the package comment.
+	fresh bool
+	// seen holds the ids of the rows met in this round; seenAll tells that it
+	// covers the round from its first page.
+	seen    *idFilter
+	seenAll bool
+	// inRound: the round's fields are set.
+	inRound bool
+	// restarted: the round went back to its base once already.
+	restarted bool
+	links     linkGuard
+	flight    *flight
+}
+
+// open reads the checkpoint and makes a session of it. Without a checkpoint the
+// table begins, but only if the stream holds nothing of it.
+func (w *Worker) open(ctx context.Context) (*session, error) {
+	data, seq, err := w.log.Checkpoint(ctx, w.subject)
+	if err != nil {
+		return nil, fmt.Errorf("read the checkpoint of table %s: %w", w.table, err)
+	}
+	if seq == 0 {
+		if data, seq, err = w.openFirst(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if seq == 0 {
+		s := &session{fresh: true, at: Checkpoint{
+			Format: checkpointFormat, Table: w.table, OrgID: w.cfg.OrgID, Epoch: 1,
+			Start: w.cfg.Start, Phase: PhaseLoading, Fingerprint: w.fingerprint,
+		}}
+		if w.cfg.Start == StartNow {
+			s.at.Phase = PhasePriming
+		}
+		return s, nil
+	}
+	w.everHeld = true
+	c, err := DecodeCheckpoint(data)
+	if err == nil {
+		err = c.fit(w.table, w.cfg.OrgID, w.fingerprint)
+	}
+	if err != nil {
+		return nil, halt(failCheckpoint, "checkpoint of table %s on %s at sequence %d cannot be used: %w",
+			w.table, w.subject, seq, err)
+	}
+	w.board.update(func(b *board) {
+		b.written, b.s.CheckpointSequence = c.Written, seq
+		if c.Phase == PhaseFollowing && b.published.IsZero() {
+			b.published = c.Obtained
+		}
+	})
+	return &session{held: seq, stored: *c, at: *c}, nil
+}
+
+// openFirst makes sure that a table without a checkpoint was never published. A
+// checkpoint never expires, so events without one mean that somebody removed it;
+// a new load would then leave records that were deleted meanwhile live for ever.
+func (w *Worker) openFirst(ctx context.Context) (data []byte, seq uint64, err error) {
+	_, events, err := w.log.Checkpoint(ctx, w.cfg.Names.Table(w.table))
+	if err != nil {
+		return nil, 0, fmt.Errorf("look for events of table %s: %w", w.table, err)
+	}
+	if events != 0 {
+		// Another writer may have made its first commit between the two reads.
+		if data, seq, err = w.log.Checkpoint(ctx, w.subject); err != nil {
+			return nil, 0, fmt.Errorf("read the checkpoint of table %s: %w", w.table, err)
+		}
+	}
+	switch {
+	case seq != 0:
+		return data, seq, nil
+	case events != 0:
+		return nil, 0, halt(failCheckpoint, "table %s has events on the stream but no checkpoint: it was removed. "+
+			"Resync the table, or purge its subjects %s to load it again", w.table, w.cfg.Names.Table(w.table))
+	case w.everHeld:
+		return nil, 0, halt(failCheckpoint, "the checkpoint of table %s has vanished from the stream: restore the stream, "+
+			"or restart the bridge to load the table again", w.table)
+	}
+	return nil, 0, nil
+}
+
+// begin opens a round, or takes up one that a checkpoint left open.
+func (s *session) begin(now time.Time) {
+	if s.inRound {
+		return
+	}
+	s.inRound, s.restarted = true, false
+	s.seen, s.links = newIDFilter(), linkGuard{}
+	s.links.pass(s.at.Link)
+	s.seenAll = s.at.Page == 0
+	if s.at.RoundStart == nil {
+		held := s.held
+		s.at.RoundStart, s.at.Began = &held, now
+	}
+}
+
+// restart goes back to the first page of the round. What was published stays
+// published: the compare skips it.
+func (s *session) restart() {
+	s.restarted, s.seenAll, s.links = true, true, linkGuard{}
+	s.at.Link, s.at.Page = s.at.Base, 0
+	if s.at.Phase == PhasePriming {
+		s.at.Rows = 0
+	}
+	s.links.pass(s.at.Link)
+}
+
+// after is the position once a page is settled.
+func (c Checkpoint) after(p *Page) Checkpoint {
+	c.Page++
+	if c.Phase != PhaseFollowing {
+		c.Rows += int64(len(p.Rows))
+	}
+	if c.Phase == PhasePriming {
+		c.Baseline = latest(c.Baseline, p.Rows)
+	}
+	if p.Next != "" {
+		c.Link = p.Next
+		return c
+	}
+	// The token may be as old as the round's first page: count its age from there.
+	c.Phase, c.Link, c.Base, c.Obtained = PhaseFollowing, p.Delta, p.Delta, c.Began
+	c.Began, c.RoundStart, c.Page = time.Time{}, nil, 0
+	return c
+}
+
+// latest is the latest of a baseline and the rows' modification times.
+func latest(baseline string, rows []Row) string {
+	best := parseTime(baseline)
+	for i := range rows {
+		if t := parseTime(rows[i].Modified); t.After(best) {
+			best = t
+		}
+	}
+	if best.IsZero() {
+		return ""
+	}
+	return best.UTC().Format(time.RFC3339Nano)
+}
+
+// parseTime reads an RFC 3339 time; anything else is the zero time.
+func parseTime(s string) time.Time {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}

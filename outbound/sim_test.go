@@ -1,0 +1,210 @@
+package outbound
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cebridge/schema/outcome"
+)
+
+// storm is what one seed does to the worker: every seed draws its own subset of
+// faults and rates.
+type storm struct {
+	r        *rand.Rand
+	mu       sync.Mutex
+	rates    map[string]float64
+	sometime map[string]int
+}
+
+func (s *storm) hit(what string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.r.Float64() >= s.rates[what] {
+		return false
+	}
+	s.sometime[what]++
+	return true
+}
+
+// note counts what workers met, so that a storm that never got there fails.
+func (s *storm) note(st Status) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for reason, n := range st.Skipped {
+		s.sometime["skip "+reason] += int(n)
+	}
+	s.sometime["fenced"] += int(st.Fenced)
+}
+
+func (s *storm) n(n int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.r.IntN(n)
+}
+
+var stormKinds = []string{"page error", "page throttled", "page link refused", "exists error", "unavailable", "full",
+	"unknown lost", "unknown stored", "unknown late", "stale replica", "read error", "checkpoint error"}
+
+func newStorm(seed uint64, sometime map[string]int) *storm {
+	s := &storm{r: rand.New(rand.NewPCG(seed, 7)), rates: map[string]float64{}, sometime: sometime}
+	for _, k := range stormKinds {
+		if s.r.IntN(2) == 0 {
+			s.rates[k] = s.r.Float64() * 0.25
+		}
+	}
+	// Refused twice in one round, a link is a person's business: such a worker
+	// stays halted until it is killed.
+	s.rates["page link refused"] /= 5
+	return s
+}
+
+func (s *storm) source(op string) error {
+	switch {
+	case op == "exists":
+		if s.hit("exists error") {
+			return &outcome.Error{Verdict: outcome.Retry, Reason: outcome.Timeout}
+		}
+	case op == "later page" && s.hit("page link refused"):
+		return &outcome.Error{Verdict: outcome.Reject, Reason: outcome.Invalid, Status: 400}
+	case s.hit("page error"):
+		return &outcome.Error{Verdict: outcome.Retry, Reason: outcome.Server, Status: 503}
+	case s.hit("page throttled"):
+		return &outcome.Error{Verdict: outcome.RetryAfter, Reason: outcome.Throttled, Status: 429, RetryAfter: 3 * time.Second}
+	}
+	return nil
+}
+
+func (s *storm) stream(op string) streamFault {
+	switch op {
+	case "commit":
+		switch {
+		case s.hit("unavailable"):
+			return streamFault{err: ErrUnavailable}
+		case s.hit("full"):
+			return streamFault{err: ErrFull}
+		case s.hit("unknown lost"):
+			return streamFault{err: ErrUnknown}
+		case s.hit("unknown stored"):
+			return streamFault{err: ErrUnknown, stored: true}
+		case s.hit("unknown late"):
+			return streamFault{err: ErrUnknown, after: time.Duration(s.n(3000)) * time.Millisecond}
+		}
+	case "last":
+		switch {
+		case s.hit("stale replica"):
+			return streamFault{behind: 1 + s.n(3)}
+		case s.hit("read error"):
+			return streamFault{err: ErrUnavailable}
+		}
+	case "checkpoint":
+		if s.hit("checkpoint error") {
+			return streamFault{err: ErrUnavailable}
+		}
+	}
+	return streamFault{}
+}
+
+// simulate runs one seed: a mutating source, one or two rival workers that are
+// killed again and again, and a storm; then quiet, and the whole history is checked.
+func simulate(t *testing.T, seed uint64, start Start, sometime map[string]int) {
+	s := newStorm(seed, sometime)
+	crm, stream := newCRM(2+s.n(6)), newStream()
+	records := 5 + s.n(40)
+	for i := range records / 2 {
+		crm.put(recordID(i), "initial")
+	}
+	lag := func() time.Duration { return time.Duration(s.n(400)) * time.Millisecond }
+	crm.set(s.source, lag)
+	stream.set(s.stream, lag)
+	cfg := testConfig()
+	cfg.Start = start
+	cfg.PollInterval = time.Second
+	cfg.MaxBatch = 2 + s.n(8)
+	cfg.MaxBatchBytes = 200 + s.n(8000)
+	cfg.IdleCommit = 5 * time.Second
+	cfg.Backoff = Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
+
+	var crowd sync.WaitGroup
+	storming, calm := context.WithTimeout(t.Context(), 60*time.Second)
+	defer calm()
+	crowd.Go(func() {
+		r := rand.New(rand.NewPCG(seed, 8))
+		for storming.Err() == nil {
+			for range 1 + r.IntN(3) {
+				crm.mutate(r, records)
+			}
+			_ = sleep(storming, time.Duration(r.IntN(1500))*time.Millisecond)
+		}
+	})
+	for rival := range 1 + s.n(2) {
+		crowd.Go(func() {
+			for life := 0; storming.Err() == nil; life++ {
+				w := newTestWorker(t, cfg, crm, stream, Deps{Rand: rand.NewPCG(seed, uint64(rival*1000+life))})
+				ctx, kill := context.WithTimeout(storming, time.Duration(100+s.n(15000))*time.Millisecond)
+				if s.n(3) == 0 {
+					time.AfterFunc(time.Duration(s.n(5000))*time.Millisecond, func() { w.Pause(); w.Resume() })
+				}
+				if err := w.Run(ctx); err != nil {
+					t.Errorf("Run = %v", err)
+				}
+				kill()
+				s.note(w.Status())
+				if st := w.Status(); st.State == StateHalted && !strings.Contains(st.Detail, "status 400") {
+					t.Errorf("a worker halted: %s", st.Detail)
+				}
+			}
+		})
+	}
+	crowd.Wait()
+	stream.late.Wait()
+	if faults := checkHistory(crm, stream.snapshot(), stream.batchEnds(), start, false); len(faults) > 0 {
+		t.Fatalf("in the storm: %d faults, first: %s", len(faults), faults[0])
+	}
+	crm.set(nil, nil)
+	stream.set(nil, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	w := newTestWorker(t, cfg, crm, stream, Deps{Rand: rand.NewPCG(seed, 9999)})
+	if err := w.Run(ctx); err != nil {
+		t.Errorf("Run = %v", err)
+	}
+	if st := w.Status(); st.Phase != PhaseFollowing || st.Lag > 10*time.Second {
+		t.Errorf("after the storm the worker is at %+v", st)
+	}
+	if faults := checkHistory(crm, stream.snapshot(), stream.batchEnds(), start, true); len(faults) > 0 {
+		t.Fatalf("after the storm: %d faults, first: %s", len(faults), faults[0])
+	}
+}
+
+func storms(t *testing.T, start Start, seeds uint64, must ...string) {
+	sometime := map[string]int{}
+	for seed := range seeds / stormShare {
+		ok := t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { simulate(t, seed, start, sometime) })
+		})
+		if !ok {
+			t.FailNow()
+		}
+	}
+	for _, k := range append(must, stormKinds...) {
+		if sometime[k] == 0 {
+			t.Errorf("%q never happened: the storms prove nothing about it", k)
+		}
+	}
+}
+
+func TestEveryVersionOnceInOrderUnderStormAndKills(t *testing.T) {
+	t.Parallel()
+	storms(t, StartLoad, 200, "fenced", "skip "+skipPublished, "skip "+skipUnknown, "skip "+skipGone, "skip "+skipLive)
+}
+
+func TestStartNowUnderStormAndKills(t *testing.T) {
+	t.Parallel()
+	storms(t, StartNow, 80, "fenced", "skip "+skipPriming, "skip "+skipPublished, "skip "+skipLive)
+}
