@@ -25,6 +25,11 @@ type Message struct {
 	// Claim changes whenever this client becomes the consumer's active one; a
 	// message with a new Claim is the first after a take-over.
 	Claim string
+	// Number is the consumer's own count of deliveries (the consumer sequence).
+	// Within one Claim each is one more than that of the delivery handed over
+	// before; anything else makes the route check the consumer's position, since
+	// deliveries may be lost on the way, to come again later. 0: unknown.
+	Number uint64
 }
 
 // Delivery is a message together with the duty to settle it.
@@ -32,7 +37,9 @@ type Delivery interface {
 	Message() *Message
 	// Ack settles the message and waits until the server confirmed it.
 	Ack(ctx context.Context) error
-	// Extend tells the server that the message is still being worked on.
+	// Extend tells the server that the message is still being worked on. It must
+	// fail while there is no connection: a nil error is taken as a claim on the
+	// message for another AckWait.
 	Extend() error
 }
 
@@ -41,7 +48,9 @@ type Feed interface {
 	// Run calls handle for each delivery, one at a time, until ctx ends or the
 	// feed fails for good (ErrFeedLost). It returns only after the last call
 	// returned, and leaves what was not acknowledged to a later delivery. handle
-	// may block: nothing more is pulled meanwhile.
+	// may block: nothing more is pulled meanwhile. Otherwise a delivery is handed
+	// over soon after it came, within a small part of the consumer's AckWait. Run
+	// may be called again after it returned.
 	Run(ctx context.Context, handle func(Delivery)) error
 	// State reads the consumer's position from the server.
 	State(ctx context.Context) (FeedState, error)
@@ -57,6 +66,9 @@ type FeedState struct {
 	AckPending int
 	// Pending is the number of messages not delivered yet.
 	Pending uint64
+	// Claim is the claim of the client that is the consumer's active one at this
+	// moment, in the form of Message.Claim; "" when unknown or not used.
+	Claim string
 }
 
 // Writer makes one keyed write. Failures are *outcome.Error (or the context's).

@@ -1,0 +1,365 @@
+package inbound
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+// maxHoldBack is how many AckWaits a gate may stay closed over waiting messages.
+// What a vanished client left comes back within one.
+const maxHoldBack = 3
+
+// entry is one message in hand: delivered here and not settled.
+type entry struct {
+	message *Message
+	lane    string // "" when the message has no place in an order
+	prepared
+	progress *progress
+	arrived  time.Time
+
+	// The rest is guarded by session.mu.
+
+	delivery Delivery
+	claim    string
+	// extended is when the server last heard, or is known to have begun to wait,
+	// for this message.
+	extended time.Time
+	gated    bool
+	settling bool
+}
+
+// session is one stretch of work between two take-overs of the route by a person,
+// a fault or the end: it begins with nothing in hand and a closed gate, and what
+// it has in hand at its end it leaves to redelivery.
+type session struct {
+	route *Route
+
+	// intake ends first: nothing more is pulled and no new attempt begins. work is
+	// the context of running writes, settle that of acknowledgements, letters and
+	// receipts; both outlive the route's own context for a bounded time.
+	intake, work, settle          context.Context
+	endIntake, endWork, endSettle context.CancelFunc
+	stopKeeping                   chan struct{}
+	gateShut                      chan struct{}
+	freed, slots, retrySlots      chan struct{}
+	goroutines                    sync.WaitGroup
+
+	mu       sync.Mutex
+	held     map[messageID]*entry
+	lanes    lanes
+	gate     gate
+	shutAt   time.Time
+	lastTick time.Time
+	ending   bool
+	cause    error
+}
+
+var (
+	errEnd      = errors.New("the route is ending")
+	errPaused   = errors.New("the route is paused")
+	errLapsed   = errors.New("the server may deliver the messages in hand to others")
+	errHandOver = errors.New("another client is to have the messages in hand")
+)
+
+func newSession(ctx context.Context, r *Route) *session {
+	s := &session{
+		route:       r,
+		stopKeeping: make(chan struct{}),
+		gateShut:    make(chan struct{}, 1),
+		freed:       make(chan struct{}, 1),
+		slots:       make(chan struct{}, r.cfg.Concurrency),
+		retrySlots:  make(chan struct{}, max(1, r.cfg.Concurrency/2)),
+		held:        make(map[messageID]*entry),
+		lastTick:    time.Now(),
+	}
+	detached := context.WithoutCancel(ctx)
+	s.intake, s.endIntake = context.WithCancel(ctx)
+	s.work, s.endWork = context.WithCancel(detached)
+	s.settle, s.endSettle = context.WithCancel(detached)
+	return s
+}
+
+// run works until the session ends, and returns why it did.
+func (s *session) run(ctx context.Context) error {
+	defer s.endIntake()
+	defer s.endSettle()
+	defer s.endWork()
+	unwatch := context.AfterFunc(ctx, func() { s.end(errEnd) })
+	defer unwatch()
+
+	var keepers sync.WaitGroup
+	keepers.Go(s.keepHeld)
+	keepers.Go(s.watchPosition)
+
+	err := s.route.feed.Run(s.intake, s.handle)
+	switch {
+	case ctx.Err() != nil:
+		err = errEnd
+	case err == nil:
+		err = errors.New("the feed ended by itself")
+	}
+	s.end(err)
+	s.drain()
+	close(s.stopKeeping)
+	keepers.Wait()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.route.tel.held(-len(s.held))
+	return s.cause
+}
+
+// end stops intake and new attempts. The first cause counts.
+func (s *session) end(cause error) {
+	s.mu.Lock()
+	if !s.ending {
+		s.ending, s.cause = true, cause
+	}
+	s.mu.Unlock()
+	s.endIntake()
+}
+
+// lapse ends the session at once: the messages in hand may be somebody else's by
+// now, so nothing more may be written or acknowledged for them.
+func (s *session) lapse() {
+	s.end(errLapsed)
+	s.endWork()
+	s.endSettle()
+}
+
+// drain waits for what is running: first for writes, then for their settlement.
+func (s *session) drain() {
+	done := make(chan struct{})
+	go func() { s.goroutines.Wait(); close(done) }()
+	grace := time.NewTimer(s.route.cfg.Grace)
+	defer grace.Stop()
+	select {
+	case <-done:
+		return
+	case <-s.work.Done():
+	case <-grace.C:
+	}
+	s.endWork()
+	late := time.NewTimer(s.route.cfg.SettleTimeout)
+	defer late.Stop()
+	select {
+	case <-done:
+		return
+	case <-late.C:
+	}
+	s.endSettle()
+	<-done
+}
+
+// handle takes one delivery in. It blocks while there is no room.
+func (s *session) handle(d Delivery) {
+	m := d.Message()
+	if !s.arrive(m) || s.replaced(m, d) {
+		return
+	}
+	waited, ok := s.takeRoom()
+	if !ok {
+		return
+	}
+	if waited > s.route.cfg.AckWait/3 {
+		// What lay in the client's buffer meanwhile may have been delivered to
+		// somebody else; a fresh position will tell.
+		s.mu.Lock()
+		s.closeGate()
+		s.mu.Unlock()
+	}
+	e := &entry{
+		message: m, delivery: d, claim: m.Claim, arrived: time.Now(),
+		progress: s.route.memory.recall(m.id()),
+	}
+	p, err := s.route.prepare(s.work, m)
+	if err != nil {
+		s.stopOn(err)
+		return
+	}
+	e.prepared = p
+	if e.fate == nil {
+		e.lane = p.write.Lane()
+	}
+	s.accept(e)
+}
+
+// arrive lets the gate see the delivery. It tells whether the delivery may be
+// taken at all.
+func (s *session) arrive(m *Message) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending {
+		return false
+	}
+	if s.gate.note(m) {
+		s.closedGate()
+	}
+	return true
+}
+
+// replaced recognises another delivery of a message in hand. The newer one is
+// what the server waits for now.
+func (s *session) replaced(m *Message, d Delivery) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.held[m.id()]
+	if e == nil {
+		return false
+	}
+	e.delivery, e.claim, e.extended = d, m.Claim, s.lastTick
+	s.tryOpen()
+	return true
+}
+
+// takeRoom waits until less than MaxHeld is in hand. A closed gate has no such
+// limit, since it opens only when everything outstanding is in hand; what a
+// consumer has outstanding is limited by its own configuration.
+func (s *session) takeRoom() (waited time.Duration, ok bool) {
+	began := time.Now()
+	for {
+		s.mu.Lock()
+		free := !s.gate.open || len(s.held) < s.route.cfg.MaxHeld
+		s.mu.Unlock()
+		if free {
+			return time.Since(began), true
+		}
+		select {
+		case <-s.freed:
+		case <-s.intake.Done():
+			return 0, false
+		}
+	}
+}
+
+// accept puts a prepared message to work, now or when the gate opens.
+func (s *session) accept(e *entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending {
+		return
+	}
+	// The server waits since some moment before this one; the last tick is surely
+	// not after it unless the process stood still, which the next tick notices.
+	e.extended = s.lastTick
+	s.held[e.message.id()] = e
+	s.route.tel.held(1)
+	switch {
+	case e.progress.settlement != nil:
+		// Its write is long done; only the rest is missing, and nothing can be
+		// opened before it is.
+		e.settling = true
+		s.goroutines.Go(func() { s.workOn(e) })
+	case s.gate.open:
+		s.start(e)
+	default:
+		e.gated = true
+	}
+	s.tryOpen()
+}
+
+// start begins or continues the lane of a message.
+func (s *session) start(e *entry) {
+	e.gated = false
+	if e.lane == "" {
+		s.goroutines.Go(func() { s.workOn(e) })
+		return
+	}
+	if l := s.lanes.add(e); l != nil {
+		s.goroutines.Go(func() { s.workLane(l, e) })
+	}
+}
+
+// workLane works through a lane that begins with e, until it is empty.
+func (s *session) workLane(l *lane, e *entry) {
+	for e != nil {
+		if !s.workOn(e) {
+			return // the session is ending
+		}
+		s.mu.Lock()
+		e = s.lanes.done(l)
+		s.mu.Unlock()
+	}
+}
+
+// release lets go of a settled or abandoned message.
+func (s *session) release(e *entry) {
+	delete(s.held, e.message.id())
+	s.route.tel.held(-1)
+	select {
+	case s.freed <- struct{}{}:
+	default:
+	}
+}
+
+// stuck tells whether messages were held back for too long: two clients that hold
+// messages back could else wait for each other.
+func (s *session) stuck(now time.Time) bool {
+	if s.gate.open || now.Sub(s.shutAt) < maxHoldBack*s.route.cfg.AckWait {
+		return false
+	}
+	for _, e := range s.held {
+		if e.gated {
+			return true
+		}
+	}
+	return false
+}
+
+// closeGate makes everything that arrives from now on wait.
+func (s *session) closeGate() {
+	s.gate.close()
+	s.closedGate()
+}
+
+// closedGate follows a closing of the gate. What waits from an earlier claim is
+// let go of: others may have settled it since, and if not it will come again.
+func (s *session) closedGate() {
+	s.shutAt = time.Now()
+	for _, e := range s.held {
+		if e.gated && e.claim != s.gate.claim {
+			s.release(e)
+		}
+	}
+	select {
+	case s.gateShut <- struct{}{}:
+	default:
+	}
+}
+
+// tryOpen opens the gate if that is safe now, and starts what waited in the order
+// of the stream.
+func (s *session) tryOpen() {
+	if s.ending || !s.gate.tryOpen(s.inHand) {
+		return
+	}
+	var waiting []*entry
+	for _, e := range s.held {
+		if e.gated {
+			waiting = append(waiting, e)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *entry) int {
+		if a.message.Sequence < b.message.Sequence {
+			return -1
+		}
+		return 1
+	})
+	for _, e := range waiting {
+		s.start(e)
+	}
+}
+
+// inHand counts the messages in hand up to a sequence that are surely not settled.
+func (s *session) inHand(upTo uint64) int {
+	n := 0
+	for id, e := range s.held {
+		if id.sequence <= upTo && !e.settling {
+			n++
+		}
+	}
+	return n
+}

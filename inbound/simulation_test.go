@@ -1,0 +1,275 @@
+package inbound
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cebridge/schema"
+	"cebridge/schema/outcome"
+)
+
+var seeds = flag.Int("inbound.seeds", 48, "number of simulated histories")
+
+// world is one simulated history: three instances of a route share a consumer and
+// an organization, and everything fails now and then.
+type world struct {
+	t   *testing.T
+	rnd *rand.Rand
+	b   *broker
+	crm *crm
+	out *outbox
+
+	// what may happen in this history
+	kills, cuts, acks, faults, poison, noClaims bool
+
+	graves    sync.WaitGroup // killed instances that are not gone yet
+	instances []*instance
+	early     []string // acknowledgements that came too early
+}
+
+type instance struct {
+	*bench
+	writer *mortal
+}
+
+// mortal is an organization's client inside a process that can be killed: a call
+// that runs then never reaches the organization.
+type mortal struct {
+	w *world
+
+	mu   sync.Mutex
+	rnd  *rand.Rand
+	dead bool
+}
+
+func (m *mortal) chance(p float64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.rnd.Float64() < p
+}
+
+func (m *mortal) Apply(ctx context.Context, w *schema.Write) (schema.Result, error) {
+	m.mu.Lock()
+	latency := time.Duration(m.rnd.IntN(300)) * time.Millisecond
+	m.mu.Unlock()
+	if !sleep(ctx, latency) {
+		return schema.Result{}, ctx.Err()
+	}
+	m.mu.Lock()
+	dead := m.dead
+	m.mu.Unlock()
+	if dead {
+		<-ctx.Done()
+		return schema.Result{}, ctx.Err()
+	}
+	if m.w.poison && strings.Contains(string(w.Key[0].Value), "poison") {
+		return schema.Result{}, failing(outcome.Reject, outcome.Invalid)
+	}
+	if m.w.faults {
+		switch {
+		case m.chance(0.05):
+			return schema.Result{}, failing(outcome.Retry, outcome.Server)
+		case m.chance(0.02):
+			return schema.Result{}, &outcome.Error{Verdict: outcome.RetryAfter, Reason: outcome.Throttled, RetryAfter: time.Second}
+		case m.chance(0.05):
+			// Written, but the answer got lost.
+			if _, err := m.w.crm.Apply(ctx, w); err != nil {
+				return schema.Result{}, err
+			}
+			return schema.Result{}, &outcome.Error{Verdict: outcome.Retry, Reason: outcome.Timeout, Ambiguous: true}
+		}
+	}
+	return m.w.crm.Apply(ctx, w)
+}
+
+// spawn starts an instance.
+func (w *world) spawn(i int) {
+	m := &mortal{w: w, rnd: rand.New(rand.NewPCG(w.rnd.Uint64(), 1))}
+	h := newBenchOn(w.t, testConfig(), w.b, w.crm, w.out)
+	h.route.writer = m
+	h.c.noClaims = w.noClaims
+	h.c.latency = time.Duration(w.rnd.IntN(20)) * time.Millisecond
+	h.start()
+	w.instances[i] = &instance{bench: h, writer: m}
+}
+
+// kill ends an instance without any goodbye and starts another in its place.
+func (w *world) kill(i int) {
+	in := w.instances[i]
+	in.writer.mu.Lock()
+	in.writer.dead = true
+	in.writer.mu.Unlock()
+	in.c.cut(true)
+	w.graves.Go(in.close)
+	w.spawn(i)
+}
+
+// judge is called by the broker when a message is acknowledged.
+func (w *world) judge(seq uint64) {
+	data := string(w.b.messages[seq-1].Data)
+	if strings.Contains(data, "skip") || w.out.rejected()[seq] {
+		return
+	}
+	for _, wr := range w.crm.writes() {
+		if wr.Sequence == seq {
+			return
+		}
+	}
+	w.early = append(w.early, fmt.Sprintf("message %d: %s", seq, data))
+}
+
+func (w *world) run() {
+	w.instances = make([]*instance, 3)
+	for i := range w.instances {
+		w.spawn(i)
+	}
+	down := map[int]time.Time{}
+	const steps = 300
+	for step := range steps {
+		for range w.rnd.IntN(4) {
+			key := fmt.Sprintf("k%d", w.rnd.IntN(12))
+			switch {
+			case w.poison && w.rnd.IntN(10) == 0:
+				w.b.publish("poison" + key)
+			case w.poison && w.rnd.IntN(10) == 0:
+				w.b.publishRaw(`{"key":"` + key + `","skip":true}`)
+			case w.poison && w.rnd.IntN(20) == 0:
+				w.b.publishRaw(`not JSON`)
+			default:
+				w.b.publish(key)
+			}
+		}
+		i := w.rnd.IntN(len(w.instances))
+		in := w.instances[i]
+		switch {
+		case w.kills && w.rnd.IntN(30) == 0:
+			w.kill(i)
+			delete(down, i)
+		case w.kills && w.rnd.IntN(30) == 0:
+			in.close()
+			w.spawn(i)
+			delete(down, i)
+		case w.cuts && w.rnd.IntN(10) == 0 && down[i].IsZero():
+			in.c.cut(true)
+			// From a blink to longer than the ack wait and the pin.
+			down[i] = time.Now().Add(time.Duration(w.rnd.IntN(6000)) * time.Millisecond)
+		case w.acks && w.rnd.IntN(10) == 0:
+			in.c.set(func(c *client) { c.ackFails += w.rnd.IntN(3) })
+		case w.acks && w.rnd.IntN(10) == 0:
+			in.c.set(func(c *client) { c.ackMute += w.rnd.IntN(3) })
+		}
+		for i, until := range down {
+			if time.Now().After(until) || step == steps-1 {
+				w.instances[i].c.cut(false)
+				delete(down, i)
+			}
+		}
+		time.Sleep(time.Duration(w.rnd.IntN(200)) * time.Millisecond)
+	}
+	w.settle()
+}
+
+// settle waits until everything is acknowledged, and then checks the history.
+func (w *world) settle() {
+	began := time.Now()
+	for len(w.b.unsettled()) > 0 && time.Since(began) < 3*time.Minute {
+		time.Sleep(time.Second)
+	}
+	synctest.Wait()
+	if left := w.b.unsettled(); len(left) > 0 {
+		for _, in := range w.instances {
+			w.t.Logf("%+v", in.route.Status())
+		}
+		w.t.Errorf("never settled: %v", left)
+	}
+	for _, in := range w.instances {
+		in.close()
+	}
+	w.graves.Wait()
+	for _, r := range w.crm.regressions() {
+		w.t.Error(r)
+	}
+	for _, e := range w.early {
+		w.t.Error("acknowledged before it was written or rejected: ", e)
+	}
+	rejected := w.out.rejected()
+	for _, wr := range w.crm.writes() {
+		if rejected[wr.Sequence] {
+			w.t.Errorf("message %d was both written and rejected", wr.Sequence)
+		}
+	}
+	if len(w.out.letters) != len(rejected) {
+		w.t.Errorf("%d dead letters for %d rejected messages", len(w.out.letters), len(rejected))
+	}
+}
+
+// TestNothingIsLostAndNoKeyGoesBack runs histories in which processes are killed,
+// connections are cut, acknowledgements get lost, and writes fail or succeed
+// without an answer. Each seed draws its own subset of these.
+func TestNothingIsLostAndNoKeyGoesBack(t *testing.T) {
+	var seen tally
+	t.Cleanup(func() { seen.check(t) })
+	for seed := range *seeds {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				rnd := rand.New(rand.NewPCG(uint64(seed), 7))
+				w := &world{t: t, rnd: rnd, b: newBroker(), crm: &crm{}, out: &outbox{}}
+				w.b.onAck = w.judge
+				w.kills, w.cuts, w.acks = rnd.IntN(2) == 0, rnd.IntN(2) == 0, rnd.IntN(2) == 0
+				w.faults, w.poison, w.noClaims = rnd.IntN(2) == 0, rnd.IntN(2) == 0, rnd.IntN(4) == 0
+				w.run()
+				seen.add(w)
+			})
+		})
+	}
+}
+
+// tally proves that the histories were eventful.
+type tally struct {
+	mu                                           sync.Mutex
+	takeOvers, redeliveries, twice, dead, closed int
+}
+
+func (c *tally) add(w *world) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.takeOvers += w.b.claims
+	for _, n := range w.b.deliveries {
+		c.redeliveries += n - 1
+	}
+	c.twice += len(w.crm.writes())
+	c.dead += len(w.out.letters)
+	c.twice -= distinct(w.crm.writes())
+	for _, in := range w.instances {
+		c.closed += strings.Count(in.logs.String(), "holding deliveries back")
+	}
+}
+
+func distinct(log []write) int {
+	m := map[write]bool{}
+	for _, wr := range log {
+		m[wr] = true
+	}
+	return len(m)
+}
+
+func (c *tally) check(t *testing.T) {
+	for name, n := range map[string]int{
+		"take-overs": c.takeOvers, "redeliveries": c.redeliveries, "repeated writes": c.twice,
+		"dead letters": c.dead, "held-back deliveries": c.closed,
+	} {
+		if n == 0 {
+			t.Errorf("no history had any %s", name)
+		}
+	}
+	t.Logf("%+v", map[string]int{"take-overs": c.takeOvers, "redeliveries": c.redeliveries,
+		"repeated writes": c.twice, "dead letters": c.dead, "hold-backs": c.closed})
+}

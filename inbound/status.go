@@ -1,0 +1,142 @@
+package inbound
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"sync"
+	"time"
+
+	"cebridge/schema/outcome"
+)
+
+// State is what a route is doing.
+type State string
+
+// The states.
+const (
+	// StateIdle: Run was not called, or has returned.
+	StateIdle State = "idle"
+	// StateRunning: messages are applied as they come.
+	StateRunning State = "running"
+	// StateHolding: new messages wait until older ones, delivered before a
+	// take-over, are settled or in hand.
+	StateHolding State = "holding"
+	// StateStopped: a person must act, then resume. Nothing is acknowledged.
+	StateStopped State = "stopped"
+	// StatePaused: a person paused the route.
+	StatePaused State = "paused"
+)
+
+// Status is a route at one moment. Its texts hold no personal data.
+type Status struct {
+	Route string
+	State State
+	// Detail says what the route waits for and what to do next, "" when all is well.
+	Detail string
+	// InFlight is the number of messages in hand, Lanes that of their keys.
+	InFlight int
+	Lanes    int
+	// Pending is the number of messages not delivered yet, as last read.
+	Pending uint64
+	// Results counts the messages settled by this process, by outcome.
+	Results map[string]uint64
+	// LastError is the last failure of any kind, "" when there was none.
+	LastError     string
+	LastErrorTime time.Time
+}
+
+// report is what Status tells beyond the session itself.
+type report struct {
+	mu       sync.Mutex
+	results  map[string]uint64
+	last     string
+	lastTime time.Time
+	position FeedState
+	alarm    bool
+}
+
+func newReport() report { return report{results: make(map[string]uint64)} }
+
+// Status tells what the route is doing.
+func (r *Route) Status() Status {
+	st := Status{Route: r.cfg.Name, State: StateIdle}
+	r.mu.Lock()
+	running, paused, stopped, s := r.running, r.paused, r.stopped, r.current
+	r.mu.Unlock()
+	switch {
+	case stopped != nil:
+		st.State, st.Detail = StateStopped, brief(stopped)+"; "+nextAction(stopped)
+	case paused:
+		st.State, st.Detail = StatePaused, "resume the route to go on"
+	case running:
+		st.State = StateRunning
+	}
+	holding := false
+	if s != nil {
+		s.mu.Lock()
+		st.InFlight, st.Lanes = len(s.held), len(s.lanes.byKey)
+		holding = s.gate.started && !s.gate.open
+		if s.ending && stopped == nil && !paused {
+			if outcome.Of(s.cause) != nil || errors.Is(s.cause, ErrOutboxFull) || errors.Is(s.cause, ErrFeedLost) {
+				st.State, st.Detail = StateStopped, brief(s.cause)+"; "+nextAction(s.cause)
+			}
+		}
+		s.mu.Unlock()
+	}
+	rep := &r.report
+	rep.mu.Lock()
+	defer rep.mu.Unlock()
+	st.Pending, st.Results = rep.position.Pending, maps.Clone(rep.results)
+	st.LastError, st.LastErrorTime = rep.last, rep.lastTime
+	if st.State != StateRunning {
+		return st
+	}
+	switch {
+	case holding:
+		st.State = StateHolding
+		st.Detail = fmt.Sprintf("after a take-over, messages that another client left unacknowledged come first; "+
+			"they return within the ack wait (%d unacknowledged in all)", rep.position.AckPending)
+	case rep.alarm:
+		st.Detail = "the credentials are refused; check the application user, its secret or certificate"
+	}
+	return st
+}
+
+// brief describes an error without the texts of a server, which may quote records.
+func brief(err error) string {
+	e := outcome.Of(err)
+	if e == nil {
+		return err.Error()
+	}
+	text := string(e.Verdict) + ": " + string(e.Reason)
+	if e.Status != 0 {
+		text += ", status " + strconv.Itoa(e.Status)
+	}
+	if e.Code != "" {
+		text += ", code " + e.Code
+	}
+	return text
+}
+
+// nextAction tells a person what to do about a stopped route.
+func nextAction(err error) string {
+	switch {
+	case errors.Is(err, ErrOutboxFull):
+		return "make room in the dead-letter stream, then resume the route"
+	case errors.Is(err, ErrFeedLost):
+		return "restore or provision the stream and its consumer, then resume the route"
+	}
+	if e := outcome.Of(err); e != nil {
+		switch e.Reason {
+		case outcome.Unauthorized:
+			return "check the application user, its secret or certificate, then resume the route"
+		case outcome.Forbidden, outcome.TargetForbidden:
+			return "grant the missing privilege to the bridge's user, then resume the route"
+		case outcome.Config, outcome.Unsupported:
+			return "compare the route's table, keys and columns with the organization, then resume the route"
+		}
+	}
+	return "look at the last dead letters, correct the cause, then resume the route"
+}

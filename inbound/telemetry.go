@@ -1,0 +1,217 @@
+package inbound
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"cebridge/schema/outcome"
+	"cebridge/schema/telemetry"
+)
+
+// repeated is the result of a message that was settled before and only
+// acknowledged again.
+const repeated = "repeated"
+
+// instruments are a route's metrics and tracer.
+type instruments struct {
+	route    attribute.KeyValue
+	tracer   trace.Tracer
+	events   metric.Int64Counter
+	retries  metric.Int64Counter
+	letters  metric.Int64Counter
+	inFlight metric.Int64UpDownCounter
+	pending  metric.Int64Gauge
+	duration metric.Float64Histogram
+	byResult map[string]metric.MeasurementOption
+	byRoute  metric.MeasurementOption
+}
+
+func newInstruments(m metric.Meter, t trace.Tracer, route string) (*instruments, error) {
+	if m == nil {
+		m = metricnoop.NewMeterProvider().Meter(telemetry.Scope)
+	}
+	if t == nil {
+		t = tracenoop.NewTracerProvider().Tracer(telemetry.Scope)
+	}
+	i := &instruments{
+		route: attribute.String(telemetry.AttrRoute, route), tracer: t,
+		byResult: make(map[string]metric.MeasurementOption),
+	}
+	i.byRoute = metric.WithAttributeSet(attribute.NewSet(i.route))
+	for _, result := range []string{Written, Rejected, Unmatching, Shadowed, repeated} {
+		i.byResult[result] = metric.WithAttributeSet(
+			attribute.NewSet(i.route, attribute.String(telemetry.AttrResult, result)))
+	}
+	var errs [6]error
+	i.events, errs[0] = m.Int64Counter(telemetry.InboundEvents, metric.WithDescription("Settled messages."))
+	i.retries, errs[1] = m.Int64Counter(telemetry.InboundRetries, metric.WithDescription("Attempts that are to be repeated."))
+	i.letters, errs[2] = m.Int64Counter(telemetry.DeadLetters, metric.WithDescription("Dead letters stored."))
+	i.inFlight, errs[3] = m.Int64UpDownCounter(telemetry.InboundInFlight, metric.WithDescription("Messages in hand."))
+	i.pending, errs[4] = m.Int64Gauge(telemetry.ConsumerPending, metric.WithDescription("Messages not delivered yet."))
+	i.duration, errs[5] = m.Float64Histogram(telemetry.ProcessDuration, metric.WithUnit("s"),
+		metric.WithDescription("Time from the delivery of a message to its settlement."))
+	return i, errors.Join(errs[:]...)
+}
+
+func (i *instruments) held(change int) {
+	i.inFlight.Add(context.Background(), int64(change), i.byRoute)
+}
+
+func (i *instruments) reason(r outcome.Reason) metric.MeasurementOption {
+	return metric.WithAttributes(i.route, attribute.String(telemetry.AttrReason, string(r)))
+}
+
+// settled counts a message whose acknowledgement is confirmed, and drops what
+// need not be remembered of it.
+func (r *Route) settled(e *entry) {
+	ctx, fate := context.Background(), e.progress.settlement
+	result := fate.outcome
+	if fate.acked {
+		result = repeated
+	}
+	r.tel.events.Add(ctx, 1, r.tel.byResult[result])
+	r.tel.duration.Record(ctx, time.Since(e.arrived).Seconds(), r.tel.byResult[result])
+	if result == repeated {
+		return
+	}
+	if fate.lettered {
+		r.tel.letters.Add(ctx, 1, r.tel.reason(fate.err.Reason))
+		r.deps.Logger.Warn("message rejected", "sequence", e.message.Sequence,
+			"error", brief(fate.err), "attempts", e.progress.attempts)
+	}
+	if fate.outcome == Shadowed {
+		r.logShadow(e, fate)
+	}
+	r.report.mu.Lock()
+	r.report.results[fate.outcome]++
+	r.report.mu.Unlock()
+	if r.deps.Observe != nil {
+		r.deps.Observe(Settled{
+			Message: e.message, Write: e.write, Result: fate.result, Err: fate.err, Outcome: fate.outcome,
+		})
+	}
+	e.progress.settlement = &settlement{outcome: fate.outcome, acked: true}
+	e.progress.retry = retryState{}
+}
+
+func (r *Route) logShadow(e *entry, fate *settlement) {
+	if fate.err != nil {
+		r.deps.Logger.Info("shadow: the message would be rejected", "sequence", e.message.Sequence, "error", brief(fate.err))
+		return
+	}
+	r.deps.Logger.Info("shadow: the message would be written", "sequence", e.message.Sequence,
+		"operation", e.write.Operation, "table", e.write.Table)
+}
+
+// retried counts a failed attempt that will be repeated.
+func (r *Route) retried(err *outcome.Error) {
+	r.tel.retries.Add(context.Background(), 1, r.tel.reason(err.Reason))
+}
+
+// failed notes a failure that the route recovers from by itself.
+func (r *Route) failed(what string, err error) {
+	text := what + ": " + brief(err)
+	r.report.mu.Lock()
+	r.report.last, r.report.lastTime = text, time.Now()
+	r.report.mu.Unlock()
+	r.deps.Logger.Warn("failed, and tried again", "error", text)
+}
+
+// noteFailure notes a failed write, and raises the alarm once when the
+// credentials are refused.
+func (r *Route) noteFailure(e *entry, err *outcome.Error) {
+	text := brief(err)
+	r.report.mu.Lock()
+	r.report.last, r.report.lastTime = text, time.Now()
+	raise := err.Verdict == outcome.Reauthenticate && !r.report.alarm
+	r.report.alarm = r.report.alarm || raise
+	r.report.mu.Unlock()
+	if raise {
+		r.deps.Logger.Error("the credentials are refused", "error", text,
+			"next", "check the application user, its secret or certificate")
+	}
+	r.deps.Logger.Debug("write failed", "sequence", e.message.Sequence, "error", text, "attempt", e.progress.attempts)
+}
+
+// accepted ends the alarm.
+func (r *Route) accepted() {
+	r.report.mu.Lock()
+	cleared := r.report.alarm
+	r.report.alarm = false
+	r.report.mu.Unlock()
+	if cleared {
+		r.deps.Logger.Info("the credentials are accepted again")
+	}
+}
+
+// position notes the consumer's position.
+func (r *Route) position(p FeedState, waits bool) {
+	r.tel.pending.Record(context.Background(), int64(min(p.Pending, 1<<62)), r.tel.byRoute)
+	r.report.mu.Lock()
+	r.report.position = p
+	r.report.mu.Unlock()
+	if waits {
+		r.deps.Logger.Debug("holding deliveries back", "unacknowledged", p.AckPending, "delivered", p.Delivered)
+	}
+}
+
+// startSpan starts the span of one message. It is linked to the span that made
+// the event, not a child of it: the two may be days apart.
+func (r *Route) startSpan(ctx context.Context, e *entry) (context.Context, trace.Span) {
+	options := []trace.SpanStartOption{
+		trace.WithSpanKind(trace.SpanKindConsumer),
+		trace.WithAttributes(r.tel.route,
+			attribute.String("messaging.system", "nats"),
+			attribute.String("messaging.operation.type", "process"),
+			attribute.String("messaging.destination.name", e.message.Stream)),
+	}
+	origin := propagation.TraceContext{}.Extract(context.Background(), carrier{e})
+	if sc := trace.SpanContextFromContext(origin); sc.IsValid() {
+		options = append(options, trace.WithLinks(trace.Link{SpanContext: sc}))
+	}
+	return r.tel.tracer.Start(ctx, telemetry.SpanProcess, options...)
+}
+
+func endSpan(span trace.Span, e *entry, done bool) {
+	if done && span.IsRecording() {
+		fate := e.progress.settlement
+		span.SetAttributes(attribute.String(telemetry.AttrResult, fate.outcome))
+		if fate.err != nil {
+			span.SetAttributes(attribute.String(telemetry.AttrReason, string(fate.err.Reason)))
+			span.SetStatus(codes.Error, string(fate.err.Reason))
+		}
+	}
+	span.End()
+}
+
+// carrier reads the trace context of a message: the event's extension attribute
+// first, the message's header else.
+type carrier struct{ e *entry }
+
+// Get implements propagation.TextMapCarrier.
+func (c carrier) Get(key string) string {
+	if c.e.event != nil {
+		if v, ok := c.e.event.Extensions()[key].(string); ok && v != "" {
+			return v
+		}
+	}
+	if v := c.e.message.Header[key]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// Set implements propagation.TextMapCarrier; nothing is written to a message.
+func (carrier) Set(string, string) {}
+
+// Keys implements propagation.TextMapCarrier.
+func (carrier) Keys() []string { return []string{"traceparent", "tracestate"} }

@@ -1,0 +1,157 @@
+package inbound
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"cebridge/schema"
+	"cebridge/schema/outcome"
+)
+
+// workOn brings one message to its end. It returns false only when the session is
+// ending and the message is left to redelivery.
+func (s *session) workOn(e *entry) bool {
+	ctx, span := s.route.startSpan(s.work, e)
+	done := s.decide(ctx, e) && s.settleEntry(e)
+	endSpan(span, e, done)
+	if !done {
+		return false
+	}
+	// While the message is in hand no other delivery of it can begin, so its
+	// progress is still this goroutine's.
+	s.route.settled(e)
+	s.mu.Lock()
+	s.release(e)
+	s.mu.Unlock()
+	return true
+}
+
+// decide finds the fate of a message, which is in e.progress.settlement when it
+// returns true.
+func (s *session) decide(ctx context.Context, e *entry) bool {
+	if e.progress.settlement != nil {
+		return true
+	}
+	fate := e.fate
+	if fate == nil {
+		if fate = s.apply(ctx, e); fate == nil {
+			return false
+		}
+	}
+	e.progress.settlement = fate
+	s.route.memory.keep(e.message.id(), e.progress)
+	s.mu.Lock()
+	e.settling = true
+	s.mu.Unlock()
+	return true
+}
+
+// apply makes the write, again and again as the verdicts say. It returns nil when
+// the session is ending.
+func (s *session) apply(ctx context.Context, e *entry) *settlement {
+	r, p := s.route, e.progress
+	for {
+		result, err, ok := s.attempt(ctx, e)
+		if !ok {
+			return nil
+		}
+		if err == nil {
+			r.window.clear()
+			r.accepted()
+			return &settlement{outcome: Written, result: result}
+		}
+		r.noteFailure(e, err)
+		act, delay := r.retry.next(&p.retry, err, time.Now())
+		if act == reject && r.window.refused(e.lane, err.Reason) {
+			act = stop
+		}
+		switch act {
+		case reject:
+			return &settlement{outcome: Rejected, err: err}
+		case stop:
+			s.stopOn(err)
+			return nil
+		}
+		r.retried(err)
+		r.memory.keep(e.message.id(), p)
+		if !s.pause(delay) {
+			return nil
+		}
+	}
+}
+
+// attempt makes one request when there is a free slot. It returns false when no
+// attempt was made, or none whose answer says anything about the message.
+func (s *session) attempt(ctx context.Context, e *entry) (schema.Result, *outcome.Error, bool) {
+	if e.progress.attempts > 0 {
+		if !s.acquire(s.retrySlots) {
+			return schema.Result{}, nil, false
+		}
+		defer func() { <-s.retrySlots }()
+	}
+	if !s.acquire(s.slots) {
+		return schema.Result{}, nil, false
+	}
+	defer func() { <-s.slots }()
+	if !s.mine(e) {
+		s.lapse()
+		return schema.Result{}, nil, false
+	}
+	p := e.progress
+	p.last = time.Now()
+	if p.attempts++; p.attempts == 1 {
+		p.first = p.last
+	}
+	result, err := s.route.writer.Apply(ctx, e.write)
+	if err == nil {
+		return result, nil, true
+	}
+	refusal := outcome.Of(err)
+	if s.work.Err() != nil && (refusal == nil || errors.Is(err, context.Canceled)) {
+		return result, nil, false
+	}
+	if refusal != nil && slices.Contains(outcome.Verdicts[:], refusal.Verdict) {
+		return result, refusal, true
+	}
+	// An error without a verdict says nothing about the message, so it is kept.
+	return result, &outcome.Error{
+		Verdict: outcome.Retry, Reason: outcome.BadAnswer, Ambiguous: true, Err: err,
+	}, true
+}
+
+// acquire takes a slot unless the session is ending.
+func (s *session) acquire(slots chan struct{}) bool {
+	if s.intake.Err() != nil {
+		return false
+	}
+	select {
+	case slots <- struct{}{}:
+	case <-s.intake.Done():
+		return false
+	}
+	if s.intake.Err() != nil {
+		<-slots
+		return false
+	}
+	return true
+}
+
+// pause waits between two attempts.
+func (s *session) pause(d time.Duration) bool { return sleep(s.intake, d) }
+
+// sleep waits for d unless ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
