@@ -1,0 +1,159 @@
+package webapi
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"cebridge/inbound"
+	"cebridge/outbound"
+	"cebridge/schema/outcome"
+
+	"go.opentelemetry.io/otel/trace"
+)
+
+var (
+	_ outbound.Source = (*Client)(nil)
+	_ inbound.Writer  = (*Client)(nil)
+)
+
+// Client speaks to the Web API of one organization as one user. It is safe for
+// use by many goroutines; both directions of the bridge share one.
+type Client struct {
+	root     root
+	auth     Authenticator
+	http     *http.Client
+	timeout  time.Duration
+	maxPage  int64
+	maxBody  int64
+	slots    chan struct{}
+	gate     gate
+	logger   *slog.Logger
+	tracer   trace.Tracer
+	measures *measures
+}
+
+// New makes a client. It sends nothing: errors are about the configuration.
+func New(cfg Config) (*Client, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	r, err := newRoot(cfg.URL, cfg.Version)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newMeasures(cfg.Meter)
+	if err != nil {
+		return nil, fmt.Errorf("web api metrics: %w", err)
+	}
+	transport := cfg.Transport
+	if transport == nil {
+		transport = newTransport(cfg)
+	}
+	return &Client{
+		root:     r,
+		auth:     cfg.Auth,
+		http:     newHTTPClient(transport),
+		timeout:  cfg.Timeout,
+		maxPage:  cfg.MaxPageBytes,
+		maxBody:  cfg.MaxBodyBytes,
+		slots:    make(chan struct{}, cfg.MaxInFlight),
+		gate:     gate{random: rand.Float64},
+		logger:   cfg.Logger,
+		tracer:   cfg.Tracer,
+		measures: m,
+	}, nil
+}
+
+// Close drops idle connections. Requests that run are not touched.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// do makes one call: it waits for a slot and for the gate, adds credentials,
+// sends, and judges the answer. Credentials that the server refuses are renewed
+// once. It returns nil after accept did, an *outcome.Error, or the context's
+// error when the caller gave up.
+func (c *Client) do(ctx context.Context, call *call) error {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", call.title(), ctx.Err())
+	}
+	req, err := c.attempt(ctx, call)
+	verdict := outcome.Of(err)
+	if verdict == nil || verdict.Verdict != outcome.Reauthenticate {
+		return err
+	}
+	if _, none := c.auth.(None); none {
+		verdict.Verdict = outcome.Stop // there is nothing to renew
+		return verdict
+	}
+	if !c.auth.Invalidate(req) {
+		return verdict
+	}
+	_, err = c.attempt(ctx, call)
+	return err
+}
+
+// attempt makes one HTTP request. The request is returned to name the
+// credentials it carried; it is nil when none was sent.
+func (c *Client) attempt(ctx context.Context, call *call) (*http.Request, error) {
+	req, err := c.newRequest(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	// A token may end while the gate is closed, and the gate may close while a
+	// token is fetched: go on only when both hold.
+	for {
+		if err := c.gate.wait(ctx); err != nil {
+			return nil, fmt.Errorf("%s: waiting as the server asked: %w", call.title(), err)
+		}
+		if err := c.auth.Authorize(ctx, req); err != nil {
+			if ctx.Err() != nil {
+				return nil, fmt.Errorf("%s: %w", call.title(), ctx.Err())
+			}
+			return nil, fmt.Errorf("%s: credentials: %w", call.title(), err)
+		}
+		if c.gate.open() {
+			break
+		}
+	}
+	if call.sending != nil {
+		call.sending()
+	}
+	start := time.Now()
+	c.measures.begin(ctx, call.op)
+	a, err := c.send(ctx, call, req)
+	if err != nil {
+		c.measures.end(ctx, call.op, 0, "canceled", time.Since(start))
+		return req, err
+	}
+	if a.accepted {
+		c.measures.end(ctx, call.op, a.status, "ok", time.Since(start))
+		return req, nil
+	}
+	verdict := classify(call, *a)
+	c.measures.end(ctx, call.op, a.status, string(verdict.Verdict), time.Since(start))
+	if verdict.Verdict == outcome.RetryAfter {
+		c.throttled(ctx, call, verdict)
+	}
+	return req, verdict
+}
+
+// throttled closes the gate for everybody.
+func (c *Client) throttled(ctx context.Context, call *call, verdict *outcome.Error) {
+	delay := verdict.RetryAfter
+	if delay == 0 {
+		delay = unnamedDelay
+	}
+	c.measures.throttled.Add(ctx, 1)
+	if c.gate.closeFor(max(delay, minDelay)) {
+		c.logger.LogAttrs(ctx, slog.LevelInfo, "web api asks to wait; no request is sent meanwhile",
+			slog.String("operation", call.op), slog.Int("status", verdict.Status),
+			slog.String("code", verdict.Code), slog.Duration("delay", delay))
+	}
+}

@@ -1,0 +1,48 @@
+package webapi
+
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+	"time"
+)
+
+// maxHeaderBytes bounds the header of an answer.
+const maxHeaderBytes = 256 << 10
+
+// newTransport makes the connection pool. HTTP/2 is left out on purpose: the
+// service counts its limits per web server and spreads connections over servers,
+// so that one connection for all requests would reach one server only.
+func newTransport(cfg Config) *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	conf := &tls.Config{MinVersion: tls.VersionTLS12}
+	if cfg.TLS != nil {
+		conf = cfg.TLS.Clone()
+		conf.MinVersion = max(conf.MinVersion, tls.VersionTLS12)
+	}
+	t := &http.Transport{
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:        conf,
+		TLSHandshakeTimeout:    10 * time.Second,
+		IdleConnTimeout:        90 * time.Second,
+		MaxConnsPerHost:        cfg.MaxInFlight,
+		MaxIdleConnsPerHost:    cfg.MaxInFlight,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		ReadBufferSize:         32 << 10,
+		WriteBufferSize:        8 << 10,
+		Protocols:              protocols,
+	}
+	if cfg.ProxyFromEnvironment {
+		t.Proxy = http.ProxyFromEnvironment
+	}
+	return t
+}
+
+// newHTTPClient never follows a redirect: the caller sees the 3xx itself.
+func newHTTPClient(t http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport:     t,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
