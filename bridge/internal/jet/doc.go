@@ -1,0 +1,76 @@
+// Package jet joins the engines to NATS JetStream. It implements outbound.Log,
+// inbound.Feed and inbound.Outbox, sets streams and consumers up, and runs a
+// JetStream server inside the process where one is wanted.
+//
+// # Connection
+//
+// Connect waits for the first connection and then reconnects for ever. Nothing is
+// buffered while the connection is down: a publish fails at once, so that a commit
+// never leaves the process later than its caller believes. A server older than
+// MinServer is refused by name, at the start and after every reconnect. A missing
+// permission reaches a client only through the asynchronous error handler and looks
+// like a timeout; every timeout of this package therefore carries what the server
+// reported meanwhile.
+//
+// # Commit
+//
+// Log.Commit stores events and the next checkpoint as one atomic batch (ADR-50:
+// headers Nats-Batch-Id, Nats-Batch-Sequence, Nats-Batch-Commit). The first message
+// is a request whose answer has zero bytes, so has every 250th, and the last one is
+// answered with the acknowledgement of the whole. The checkpoint comes last and
+// carries Nats-Rollup: sub, Nats-TTL: never and
+// Nats-Expected-Last-Subject-Sequence, which makes the stream itself refuse the
+// batch of a writer that another one has overtaken. Sizes, subjects and headers are
+// checked before the first byte leaves, since the server answers many of those
+// faults with the same code as a lost batch.
+//
+// Answers become the errors of package outbound by their error code:
+//
+//	10071, 10164                       ErrFenced
+//	10002 10023 10028 10047, 10077 *   ErrFull
+//	10054 10097, a pre-check           ErrTooLarge
+//	10056 10059 10165 10166 10174 10177 10179 10199 10109 10111   ErrMisconfigured
+//	10008 10009 10076 10118 10210, 429, 503                       ErrUnavailable
+//	10176, no answer to the last request, anything else           ErrUnknown
+//
+// (* when the text speaks of a maximum.) No answer before the last request was sent
+// is ErrUnavailable: without it nothing is ever stored. A cancelled context before
+// that is the context's error; after it the answer is awaited a little longer, then
+// the error wraps both ErrUnknown and the context's.
+//
+// # Reads
+//
+// Log.Checkpoint asks the stream's leader. Log.Last asks any replica, in chunks of
+// subjects and pages of bytes. Each page must come from a replica that has the
+// fence's sequence (Nats-UpTo-Sequence), and each chunk must show the fence subject
+// at exactly that sequence. Pages are chained by Nats-Last-Sequence, so an answer
+// with a hole is noticed. The pages of one chunk are deliberately not pinned to an
+// upper sequence: with history limits that would hide a record that moved on
+// between two pages, and it would hide a lagging replica.
+//
+// # Feed
+//
+// A Feed is a durable pull consumer with explicit acknowledgement, unlimited
+// redelivery and one pinned client. It pulls ahead by a bounded number of messages
+// and bytes; those not handed out yet are extended every third of AckWait, and the
+// pin is kept while the handler blocks. When extending was not possible for too long,
+// waiting messages are dropped here, come back from the server, and Message.Claim
+// changes, exactly as after a take-over.
+//
+// # Outbox
+//
+// A dead letter is published once: its subject names the source message, and the
+// stream refuses a second one (expected last sequence 0). A refusal is believed only
+// if the stored letter is the same. Receipts are deduplicated by Nats-Msg-Id within
+// the stream's window.
+//
+// # Limits
+//
+// A subject has at most MaxSubject bytes, all headers of a message 64 KiB, a batch
+// outbound.MaxBatch messages. JetStream domains and API prefixes other than $JS.API
+// are not supported. A receipt whose stream has no deduplication window may be stored
+// twice.
+//
+// Sources: nats-architecture-and-design ADR-8, ADR-31, ADR-42, ADR-44, ADR-50;
+// nats-server 2.15.2 and nats.go 1.55.0.
+package jet
