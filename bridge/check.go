@@ -1,0 +1,166 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"cebridge/outbound"
+	"cebridge/schema"
+	"cebridge/schema/event"
+	"cebridge/schema/mapping"
+)
+
+// tableSchema is the JSON Schema of one table's events.
+type tableSchema struct {
+	version string
+	doc     []byte
+}
+
+// wantedTables lists every table whose metadata the configuration needs.
+func (b *Bridge) wantedTables() []string {
+	var names []string
+	for _, t := range b.cfg.Outbound.Tables {
+		names = append(names, t.Table)
+	}
+	for _, r := range b.cfg.Inbound.Routes {
+		if r.Mapping != nil {
+			names = append(names, r.Mapping.Tables()...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// metadata loads the catalog, waiting while Customer Engagement is away.
+func (b *Bridge) metadata(ctx context.Context) (cat schema.Catalog, orgID string, err error) {
+	err = b.await(ctx, "who am I", func(ctx context.Context) error {
+		id, err := b.client.WhoAmI(ctx)
+		orgID = strings.ToLower(id.OrganizationID)
+		return err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	err = b.await(ctx, "metadata", func(ctx context.Context) error {
+		var err error
+		cat, err = b.client.Metadata(ctx, b.wantedTables())
+		return err
+	})
+	return cat, orgID, err
+}
+
+// checkTable holds one table's configuration against its metadata.
+func checkTable(c TableConfig, cat schema.Catalog) schema.Problems {
+	var ps schema.Problems
+	note := func(field, format string, args ...any) {
+		ps = append(ps, c.at.problem(field, fmt.Sprintf(format, args...)))
+	}
+	t := cat[c.Table]
+	if t == nil {
+		note("", "the organization has no table %s", c.Table)
+		return ps
+	}
+	if !t.ChangeTracking {
+		note("", "change tracking is off for table %s; switch it on in the table's properties", c.Table)
+	}
+	for _, name := range c.Columns {
+		if t.Column(name) == nil {
+			note("columns", "table %s has no column %s%s", c.Table, name, near(name, t))
+		}
+	}
+	return ps
+}
+
+// near names a column that differs only in case or in the form of a lookup.
+func near(name string, t *schema.Table) string {
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		if strings.EqualFold(c.LogicalName, name) || c.ReadName() == name || strings.EqualFold(c.SchemaName, name) {
+			return "; write " + c.LogicalName
+		}
+	}
+	return ""
+}
+
+// publishedColumns are the listed columns and those that every event is made of: the
+// id, and modifiedon, the event's time.
+func publishedColumns(c TableConfig, t *schema.Table) []string {
+	columns := slices.Clone(c.Columns)
+	needed := []string{t.PrimaryID, "modifiedon"}
+	if c.Start == outbound.StartNow {
+		// Only this tells a record made after the start from one changed after it.
+		needed = append(needed, "createdon")
+	}
+	for _, name := range needed {
+		if t.Column(name) != nil && !slices.Contains(columns, name) {
+			columns = append(columns, name)
+		}
+	}
+	return columns
+}
+
+// tableConfig turns a checked table into what its worker is told.
+func (b *Bridge) tableConfig(c TableConfig, t *schema.Table, orgID string) (outbound.TableConfig, tableSchema, error) {
+	source := b.cfg.Outbound.SourcePrefix
+	if source == "" {
+		source = "/" + b.cfg.Prefix + "/" + b.cfg.Org
+	}
+	uri := func(version string) string {
+		if base := b.cfg.Outbound.SchemaBase; base != "" {
+			return base + "/schemas/" + c.Table + "/" + version + ".json"
+		}
+		return "urn:cebridge:" + b.cfg.Org + ":" + c.Table + ":" + version
+	}
+	columns := publishedColumns(c, t)
+	doc, version, err := schema.JSONSchema(t, columns, uri)
+	if err != nil {
+		return outbound.TableConfig{}, tableSchema{}, err
+	}
+	return outbound.TableConfig{
+		Query: outbound.Query{Table: t, Columns: columns, PageSize: c.PageSize},
+		Names: b.names,
+		Settings: event.Settings{
+			Source:     source + "/" + c.Table,
+			TypePrefix: b.cfg.Outbound.TypePrefix,
+			Table:      c.Table,
+			OrgID:      orgID,
+			DataSchema: uri(version),
+			Mode:       c.Mode,
+		},
+		OrgID:        orgID,
+		Start:        c.Start,
+		PollInterval: c.Poll,
+	}, tableSchema{version: version, doc: doc}, nil
+}
+
+// compile turns every route's mapping into a program, or says what is wrong with
+// each of them.
+func (b *Bridge) compile(cat schema.Catalog) (map[string]*mapping.Program, schema.Problems) {
+	programs := map[string]*mapping.Program{}
+	var ps schema.Problems
+	for _, r := range b.cfg.Inbound.Routes {
+		if r.Mapping == nil {
+			ps = append(ps, r.at.problem("", "the route has no mapping"))
+			continue
+		}
+		program, problems := mapping.Compile(r.Mapping, cat, mapping.Options{WantResult: r.Receipts != ""})
+		ps = append(ps, problems...)
+		programs[r.Name] = program
+	}
+	return programs, ps
+}
+
+// schema serves a table's JSON Schema to the admin port.
+func (b *Bridge) schema(table, version string) ([]byte, bool) {
+	all := b.schemas.Load()
+	if all == nil {
+		return nil, false
+	}
+	s, ok := (*all)[table]
+	if !ok || s.version != version {
+		return nil, false
+	}
+	return s.doc, true
+}

@@ -1,0 +1,217 @@
+package bridge
+
+import (
+	"log/slog"
+	"time"
+
+	"cebridge/inbound"
+	"cebridge/outbound"
+	"cebridge/schema"
+	"cebridge/schema/event"
+	"cebridge/schema/mapping"
+)
+
+// Secret is a text that prints redacted everywhere. Text gives it away.
+type Secret struct{ text string }
+
+// NewSecret wraps a secret text.
+func NewSecret(text string) Secret { return Secret{text} }
+
+// Text returns the secret itself.
+func (s Secret) Text() string { return s.text }
+
+const redacted = "[redacted]"
+
+// String, GoString, MarshalText and LogValue all hide the text.
+func (s Secret) String() string {
+	if s.text == "" {
+		return ""
+	}
+	return redacted
+}
+
+// GoString hides the text in %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalText hides the text in JSON and YAML.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// LogValue hides the text in logs.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// Config is everything a bridge is told. LoadConfig reads it from a file;
+// a program may also fill it in itself, starting from DefaultConfig.
+type Config struct {
+	// Org is the short name of the organization in subjects and stream names.
+	Org string
+	// Prefix is the first token of every subject.
+	Prefix string
+	WebAPI WebAPIConfig
+	NATS   NATSConfig
+	// Provision says what to do about streams and consumers: "apply" creates what
+	// is missing, "verify" checks, "none" trusts.
+	Provision string
+	Stream    StreamConfig
+	Outbound  OutboundConfig
+	Inbound   InboundConfig
+	Admin     AdminConfig
+	// ShutdownGrace bounds how long Stop waits for running work.
+	ShutdownGrace time.Duration
+}
+
+// WebAPIConfig says how to reach Customer Engagement.
+type WebAPIConfig struct {
+	// URL of the organization: https://contoso.crm4.dynamics.com, or
+	// https://server/CONTOSO on-premises.
+	URL string
+	// Version of the Web API: v9.2 online, v9.1 on-premises.
+	Version string
+	Timeout time.Duration
+	// MaxInFlight bounds the requests running at once, both directions together.
+	MaxInFlight int
+	Auth        AuthConfig
+}
+
+// AuthConfig chooses how to log in. Method is "none" or "client_credentials".
+type AuthConfig struct {
+	Method       string
+	TokenURL     string
+	ClientID     string
+	ClientSecret Secret
+	Scope        string
+}
+
+// NATSConfig says which JetStream to use: Embedded, or servers by URL.
+type NATSConfig struct {
+	Embedded        *EmbeddedConfig
+	URLs            []string
+	CredentialsFile string
+	NKeyFile        string
+	User            string
+	Password        Secret
+	Token           Secret
+	InboxPrefix     string
+}
+
+// EmbeddedConfig runs a JetStream server inside the process.
+type EmbeddedConfig struct {
+	// Dir is the directory of the file store.
+	Dir string
+	// Host and Port to listen on; port 0 takes no connections from outside the
+	// process, -1 takes any free port.
+	Host     string
+	Port     int
+	MaxStore int64
+}
+
+// StreamConfig shapes the event stream and the stream of dead letters.
+type StreamConfig struct {
+	// Name of the event stream; empty means PREFIX_ORG in capitals.
+	Name     string
+	Replicas int
+	// HistoryPerRecord is the number of events kept per record; -1 keeps all.
+	HistoryPerRecord int
+	// MaxBytes bounds the event stream; -1 does not. A full stream stops the
+	// tables, nothing is thrown away.
+	MaxBytes int64
+}
+
+// OutboundConfig lists the tables to follow.
+type OutboundConfig struct {
+	// TypePrefix begins every event type, in reverse-DNS form.
+	TypePrefix string
+	// SourcePrefix begins every event source; the table's name follows it.
+	SourcePrefix string
+	// SchemaBase is the absolute URI below which the tables' JSON Schemas are
+	// served; empty means URNs.
+	SchemaBase string
+	Tables     []TableConfig
+}
+
+// TableConfig is one table to follow. Columns must be listed: which personal
+// data leaves the system is a choice.
+type TableConfig struct {
+	Table    string
+	Columns  []string
+	Poll     time.Duration
+	PageSize int
+	Start    outbound.Start
+	Mode     event.Mode
+
+	at position
+}
+
+// InboundConfig lists the routes, and the source streams that the bridge is to
+// provide itself. A stream of another system is not listed: it belongs to that
+// system.
+type InboundConfig struct {
+	Streams []SourceStream
+	Routes  []RouteConfig
+}
+
+// SourceStream is a stream for messages of other systems, made when it is missing
+// and Provision is "apply".
+type SourceStream struct {
+	Name     string
+	Subjects []string
+}
+
+// RouteConfig is one route: where messages come from and what each becomes.
+type RouteConfig struct {
+	Name     string
+	Stream   string
+	Subjects []string
+	// Start is "new", "all" or an RFC 3339 time; it must be written.
+	Start  string
+	Format inbound.Format
+	// PlainType is the event type given to plain JSON messages.
+	PlainType   string
+	Unmatched   inbound.Unmatched
+	Concurrency int
+	AckWait     time.Duration
+	Receipts    string
+	Shadow      bool
+	// GiveUp is how long a message waits for a record it refers to.
+	GiveUp  time.Duration
+	Mapping *mapping.Spec
+
+	at position
+}
+
+// AdminConfig is the HTTP port for people and probes. Empty Listen means none.
+type AdminConfig struct {
+	Listen       string
+	AllowRemote  bool
+	AllowedHosts []string
+}
+
+// position is where in a file a part of the configuration stands.
+type position struct {
+	file         string
+	line, column int
+	field        string
+}
+
+func (p position) problem(field, text string) schema.Problem {
+	if field != "" {
+		field = "." + field
+	}
+	return schema.Problem{File: p.file, Line: p.line, Column: p.column, Field: p.field + field, Text: text}
+}
+
+// DefaultConfig returns a configuration with every default filled in.
+func DefaultConfig() Config {
+	return Config{
+		Prefix: "crm",
+		WebAPI: WebAPIConfig{Version: "v9.2", Timeout: 100 * time.Second, MaxInFlight: 52, Auth: AuthConfig{Method: "none"}},
+		NATS: NATSConfig{
+			InboxPrefix: "_INBOX",
+		},
+		Provision: "apply",
+		Stream:    StreamConfig{Replicas: 1, HistoryPerRecord: 8, MaxBytes: -1},
+		Outbound:  OutboundConfig{},
+		Admin:     AdminConfig{Listen: ""},
+
+		ShutdownGrace: 20 * time.Second,
+	}
+}

@@ -1,0 +1,407 @@
+package bridge
+
+import (
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"cebridge/bridge/internal/yamltree"
+	"cebridge/inbound"
+	"cebridge/outbound"
+	"cebridge/schema"
+	"cebridge/schema/event"
+	"cebridge/schema/mapping"
+)
+
+// LoadConfig reads a configuration file. A faulty one fails with
+// schema.Problems: every fault, each with its place.
+func LoadConfig(path string) (Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Config{}, schema.Problems{{File: path, Text: fmt.Sprintf("cannot open the file: %v", err)}}
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err == nil && !st.Mode().IsRegular() {
+		return Config{}, schema.Problems{{File: path, Text: "not a regular file"}}
+	}
+	data, err := io.ReadAll(io.LimitReader(f, yamltree.MaxBytes+1))
+	if err != nil {
+		return Config{}, schema.Problems{{File: path, Text: fmt.Sprintf("cannot read the file: %v", err)}}
+	}
+	return ParseConfig(path, data)
+}
+
+// ParseConfig reads a configuration from memory; name stands in problems.
+func ParseConfig(name string, data []byte) (Config, error) {
+	doc := yamltree.Parse(name, data, yamltree.Environment{Lookup: os.LookupEnv, ReadFile: readSecretFile})
+	if ps := doc.Problems(); len(ps) > 0 && doc.Root.Node() == nil {
+		return Config{}, ps
+	}
+	r := reader{doc: doc, cfg: DefaultConfig()}
+	r.root(doc.Root)
+	if ps := doc.Problems(); len(ps) > 0 {
+		return Config{}, ps
+	}
+	return r.cfg, nil
+}
+
+// readSecretFile reads a small file that a configuration refers to.
+func readSecretFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	const most = 64 << 10
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && len(data) > most {
+		err = fmt.Errorf("%s is larger than %d bytes", path, most)
+	}
+	return data, err
+}
+
+type reader struct {
+	doc *yamltree.Doc
+	cfg Config
+}
+
+func (r *reader) root(m *yamltree.Map) {
+	c := &r.cfg
+	c.Org = m.String("org", "")
+	if c.Org == "" {
+		m.Note("org", "required: the short name of the organization, used in subjects")
+	} else if !schema.ValidToken(c.Org) {
+		m.Note("org", "use 1 to 64 letters, digits, '_' or '-'")
+	}
+	c.Prefix = m.String("prefix", c.Prefix)
+	if !schema.ValidToken(c.Prefix) {
+		m.Note("prefix", "use 1 to 64 letters, digits, '_' or '-'")
+	}
+	c.Provision = m.Choice("provision", c.Provision, "apply", "verify", "none")
+	c.ShutdownGrace = m.Duration("shutdown_grace", c.ShutdownGrace, time.Second, 10*time.Minute)
+	r.webapi(m.Map("webapi"), m)
+	r.nats(m)
+	r.stream(m.Map("stream"))
+	r.outbound(m.Map("outbound"))
+	r.inbound(m.Map("inbound"))
+	r.admin(m.Map("admin"))
+	if len(c.Outbound.Tables) == 0 && len(c.Inbound.Routes) == 0 && len(r.doc.Problems()) == 0 {
+		m.Note("", "nothing to do: name at least one table under outbound.tables or one route under inbound.routes")
+	}
+	m.Done()
+}
+
+func (r *reader) webapi(m, root *yamltree.Map) {
+	c := &r.cfg.WebAPI
+	if m.Node() == nil {
+		root.Note("webapi", "required: how to reach Customer Engagement")
+		return
+	}
+	c.URL = strings.TrimRight(m.String("url", ""), "/")
+	if c.URL == "" {
+		m.Note("url", "required: the organization's URL, such as https://contoso.crm4.dynamics.com")
+	} else if text := checkURL(c.URL); text != "" {
+		m.Note("url", "%s", text)
+	}
+	c.Version = m.Choice("version", c.Version, "v9.0", "v9.1", "v9.2")
+	c.Timeout = m.Duration("timeout", c.Timeout, time.Second, 10*time.Minute)
+	c.MaxInFlight = int(m.Int("max_in_flight", int64(c.MaxInFlight), 1, 1000))
+	if m.Has("auth") {
+		r.auth(m.Map("auth"))
+	}
+	m.Done()
+}
+
+func (r *reader) auth(m *yamltree.Map) {
+	a := &r.cfg.WebAPI.Auth
+	a.Method = m.Choice("method", "none", "none", "client_credentials")
+	if a.Method == "client_credentials" {
+		a.TokenURL = m.String("token_url", "")
+		if tenant := m.String("tenant", ""); tenant != "" {
+			if a.TokenURL != "" {
+				m.Note("tenant", "give either tenant or token_url")
+			}
+			a.TokenURL = "https://login.microsoftonline.com/" + url.PathEscape(tenant) + "/oauth2/v2.0/token"
+		}
+		if a.TokenURL == "" {
+			m.Note("tenant", "required: the tenant, or token_url")
+		}
+		a.ClientID = m.String("client_id", "")
+		a.ClientSecret = NewSecret(m.Secret("client_secret"))
+		a.Scope = m.String("scope", "")
+		if a.ClientID == "" {
+			m.Note("client_id", "required for client_credentials")
+		}
+		if a.ClientSecret.Text() == "" && !m.Has("client_secret") {
+			m.Note("client_secret", "required for client_credentials; write ${NAME} or ${file:/path}")
+		}
+	}
+	m.Done()
+}
+
+// checkURL returns what is wrong with the organization's URL, or "".
+func checkURL(s string) string {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return "not a URL"
+	case u.Scheme != "https" && u.Scheme != "http":
+		return "the URL must begin with https:// (or http:// on an intranet)"
+	case u.Host == "" || strings.HasSuffix(u.Hostname(), "."):
+		return "the URL has no usable host name"
+	case u.User != nil:
+		return "the URL must not hold a user name or password"
+	case u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(s, "?") || strings.HasSuffix(s, "#"):
+		return "the URL must not have a query or fragment"
+	case strings.Contains(u.Path, "/api/data"):
+		return "give the organization's URL only; /api/data/ is added from version"
+	case !isASCII(u.Host):
+		return "the host name must be ASCII; write its punycode form"
+	}
+	return ""
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *reader) nats(root *yamltree.Map) {
+	c := &r.cfg.NATS
+	if !root.Has("nats") {
+		root.Note("nats", "required: embedded, or the urls of the servers")
+		return
+	}
+	if root.IsText("nats") {
+		root.Choice("nats", "embedded", "embedded")
+		c.Embedded = &EmbeddedConfig{Dir: "cebridge-data", Host: "127.0.0.1", MaxStore: 10 << 30}
+		return
+	}
+	m := root.Map("nats")
+	c.URLs = m.Strings("urls")
+	if m.Has("embedded") {
+		e := m.Map("embedded")
+		c.Embedded = &EmbeddedConfig{
+			Dir:      e.String("dir", "cebridge-data"),
+			Host:     e.String("host", "127.0.0.1"),
+			Port:     int(e.Int("port", 0, -1, 65535)),
+			MaxStore: e.Bytes("max_store", 10<<30, 16<<20),
+		}
+		e.Done()
+	}
+	switch {
+	case c.Embedded != nil && len(c.URLs) > 0:
+		m.Note("urls", "give either embedded or urls")
+	case c.Embedded == nil && len(c.URLs) == 0:
+		m.Note("urls", "required: the urls of the servers, or embedded")
+	}
+	for _, s := range c.URLs {
+		if u, err := url.Parse(s); err != nil || u.Host == "" || u.User != nil {
+			m.Note("urls", "every server is written as nats://host:port or tls://host:port, without a user")
+			break
+		}
+	}
+	c.CredentialsFile = m.String("credentials_file", "")
+	c.NKeyFile = m.String("nkey_file", "")
+	c.User = m.String("user", "")
+	c.Password = NewSecret(m.Secret("password"))
+	c.Token = NewSecret(m.Secret("token"))
+	c.InboxPrefix = m.String("inbox_prefix", c.InboxPrefix)
+	m.Done()
+}
+
+func (r *reader) stream(m *yamltree.Map) {
+	c := &r.cfg.Stream
+	c.Name = m.String("name", "")
+	if c.Name != "" && !schema.ValidToken(c.Name) {
+		m.Note("name", "use 1 to 64 letters, digits, '_' or '-'")
+	}
+	c.Replicas = int(m.Int("replicas", 1, 1, 5))
+	c.HistoryPerRecord = int(m.Int("history_per_record", 8, -1, 1000))
+	if c.HistoryPerRecord == 0 {
+		m.Note("history_per_record", "at least 1, or -1 to keep all")
+	}
+	c.MaxBytes = m.Bytes("max_bytes", -1, 1<<20)
+	m.Done()
+}
+
+func (r *reader) outbound(m *yamltree.Map) {
+	c := &r.cfg.Outbound
+	c.TypePrefix = m.String("type_prefix", "")
+	c.SourcePrefix = m.String("source_prefix", "")
+	c.SchemaBase = strings.TrimRight(m.String("schema_base", ""), "/")
+	tables := m.Map("tables")
+	if len(tables.Names()) > 0 && c.TypePrefix == "" {
+		m.Note("type_prefix", "required: how every event type begins, in reverse-DNS form, such as com.contoso.crm")
+	}
+	for _, name := range tables.Names() {
+		t := tables.Map(name)
+		cfg := TableConfig{
+			Table:    name,
+			Columns:  t.Strings("columns"),
+			Poll:     t.Duration("poll", 5*time.Second, 100*time.Millisecond, 24*time.Hour),
+			PageSize: int(t.Int("page_size", 5000, 1, 5000)),
+			Start:    outbound.Start(t.Choice("start", string(outbound.StartLoad), string(outbound.StartLoad), string(outbound.StartNow))),
+			Mode:     event.Mode(t.Choice("mode", string(event.Structured), string(event.Structured), string(event.Binary))),
+			at:       r.at(t.Node(), t.Path()),
+		}
+		if !schema.ValidToken(name) {
+			t.Note("", "%q is not a table's logical name", name)
+		}
+		if len(cfg.Columns) == 0 {
+			t.Note("columns", "required: list the columns to publish; which data leaves the system is a choice")
+		}
+		seen := map[string]bool{}
+		for _, col := range cfg.Columns {
+			if seen[col] {
+				t.Note("columns", "column %s stands twice", col)
+			}
+			seen[col] = true
+		}
+		t.Done()
+		c.Tables = append(c.Tables, cfg)
+	}
+	tables.Done()
+	m.Done()
+}
+
+func (r *reader) at(n *ast.MappingNode, field string) position {
+	p := position{file: r.doc.File, field: field}
+	if n != nil && len(n.Values) > 0 {
+		if tk := n.Values[0].Key.GetToken(); tk != nil {
+			p.line, p.column = tk.Position.Line, tk.Position.Column
+		}
+	}
+	return p
+}
+
+func (r *reader) inbound(m *yamltree.Map) {
+	streams := m.Map("streams")
+	for _, name := range streams.Names() {
+		s := streams.Map(name)
+		if !schema.ValidToken(name) {
+			s.Note("", "the stream name %q must be 1 to 64 letters, digits, '_' or '-'", name)
+		}
+		src := SourceStream{Name: name, Subjects: s.Strings("subjects")}
+		if len(src.Subjects) == 0 {
+			s.Note("subjects", "required: the subjects the stream takes")
+		}
+		for _, subject := range src.Subjects {
+			if text := checkFilter(subject); text != "" {
+				s.Note("subjects", "%q: %s", subject, text)
+			}
+		}
+		s.Done()
+		r.cfg.Inbound.Streams = append(r.cfg.Inbound.Streams, src)
+	}
+	streams.Done()
+	routes := m.Map("routes")
+	for _, name := range routes.Names() {
+		r.route(name, routes.Map(name))
+	}
+	routes.Done()
+	m.Done()
+}
+
+func (r *reader) route(name string, m *yamltree.Map) {
+	cfg := RouteConfig{Name: name, at: r.at(m.Node(), m.Path())}
+	if !schema.ValidToken(name) {
+		m.Note("", "the route name %q must be 1 to 64 letters, digits, '_' or '-'", name)
+	}
+	cfg.Stream = m.String("stream", "")
+	if cfg.Stream == "" {
+		m.Note("stream", "required: the stream to read from")
+	}
+	cfg.Subjects = m.Strings("subjects")
+	for _, s := range cfg.Subjects {
+		if text := checkFilter(s); text != "" {
+			m.Note("subjects", "%q: %s", s, text)
+		}
+	}
+	r.start(&cfg, m)
+	cfg.Format = inbound.Format(m.Choice("format", string(inbound.FormatCloudEvents), string(inbound.FormatCloudEvents), string(inbound.FormatJSON)))
+	cfg.PlainType = m.String("plain_type", "")
+	if cfg.Format == inbound.FormatJSON && cfg.PlainType == "" {
+		m.Note("plain_type", "required with format json: the event type to give to plain messages")
+	}
+	cfg.Unmatched = inbound.Unmatched(m.Choice("unmatched", string(inbound.UnmatchedAck), string(inbound.UnmatchedAck), string(inbound.UnmatchedDeadLetter)))
+	cfg.Concurrency = int(m.Int("concurrency", 52, 1, 1000))
+	cfg.AckWait = m.Duration("ack_wait", 30*time.Second, time.Second, time.Hour)
+	cfg.Receipts = m.String("receipts", "")
+	if cfg.Receipts != "" && (checkFilter(cfg.Receipts) != "" || strings.ContainsAny(cfg.Receipts, "*>")) {
+		m.Note("receipts", "%q is not a subject to publish to", cfg.Receipts)
+	}
+	cfg.Shadow = m.Bool("shadow", false)
+	cfg.GiveUp = m.Duration("give_up", 10*time.Minute, time.Second, 30*24*time.Hour)
+	m.Allow(mapping.Fields()...)
+	if m.Has("revision") {
+		m.Note("revision", "not supported yet: the order guard would be silently missing; leave it out")
+	}
+	if m.Node() != nil {
+		spec, problems := mapping.Parse(r.doc.File, m.Path(), m.Node())
+		r.doc.Add(problems...)
+		cfg.Mapping = spec
+	} else {
+		m.Note("", "the route is empty")
+	}
+	m.Done()
+	r.cfg.Inbound.Routes = append(r.cfg.Inbound.Routes, cfg)
+}
+
+func (r *reader) start(cfg *RouteConfig, m *yamltree.Map) {
+	switch s := m.String("start", ""); s {
+	case "new", "all":
+		cfg.Start = s
+	case "":
+		m.Note("start", "required: new (only later messages), all, or a time")
+	default:
+		if _, err := time.Parse(time.RFC3339, s); err != nil {
+			m.Note("start", "write new, all, or a time such as 2026-01-31T08:00:00Z")
+		}
+		cfg.Start = s
+	}
+}
+
+// checkFilter returns what is wrong with a subject or subject filter, or "".
+func checkFilter(s string) string {
+	if s == "" || len(s) > 256 {
+		return "a subject has 1 to 256 characters"
+	}
+	if strings.HasPrefix(s, "$") {
+		return "subjects that begin with $ belong to the server"
+	}
+	tokens := strings.Split(s, ".")
+	for i, tok := range tokens {
+		switch {
+		case tok == "":
+			return "a token between dots is empty"
+		case tok == ">" && i != len(tokens)-1:
+			return "> may only stand at the end"
+		case len(tok) > 1 && strings.ContainsAny(tok, "*>"):
+			return "* and > stand alone between dots"
+		}
+		for _, c := range tok {
+			if c <= ' ' || c > '~' {
+				return "only visible ASCII characters"
+			}
+		}
+	}
+	return ""
+}
+
+func (r *reader) admin(m *yamltree.Map) {
+	c := &r.cfg.Admin
+	c.Listen = m.String("listen", "")
+	c.AllowRemote = m.Bool("allow_remote", false)
+	c.AllowedHosts = m.Strings("allowed_hosts")
+	m.Done()
+}

@@ -1,0 +1,22 @@
+// Package bridge is the roof of the program: it builds every part from one
+// Config and runs them together.
+//
+//	cfg, err := bridge.LoadConfig("cebridge.yaml")
+//	b, err := bridge.New(cfg, bridge.WithLogger(log))
+//	err = b.Run(ctx)
+//
+// New checks what can be checked without a connection. Start connects, checks the
+// configuration against the live metadata of Customer Engagement, provides the
+// streams and starts the tables and routes. It waits while Customer Engagement or
+// NATS cannot be reached, and fails when a person has to change something: a
+// faulty configuration fails with schema.Problems. Stop is bounded and leaves
+// nothing half done: what was not confirmed stays unacknowledged and uncommitted.
+//
+// The order of stopping is the reverse of starting, in named steps: readiness off;
+// tables stop polling and routes stop pulling; running commits and writes finish
+// and are settled; the NATS connection drains; an embedded server stops; telemetry
+// is flushed; the admin port closes last, so that probes see the drain.
+//
+// The process keeps no state of its own. Everything it must remember is on the
+// streams, so it may be killed anywhere and started anywhere else.
+package bridge

@@ -1,0 +1,135 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"cebridge/bridge/internal/jet"
+	"cebridge/inbound"
+	"cebridge/outbound"
+	"cebridge/schema"
+	"cebridge/schema/mapping"
+)
+
+// startFlows checks the configuration against the organization and starts every
+// table and route. None starts unless all of them can.
+func (b *Bridge) startFlows(ctx context.Context) error {
+	cat, orgID, err := b.metadata(ctx)
+	if err != nil {
+		return err
+	}
+	var problems schema.Problems
+	for _, c := range b.cfg.Outbound.Tables {
+		problems = append(problems, checkTable(c, cat)...)
+	}
+	programs, ps := b.compile(cat)
+	if problems = append(problems, ps...); len(problems) > 0 {
+		return problems
+	}
+	tables, err := b.newTables(cat, orgID)
+	if err != nil {
+		return err
+	}
+	routes, err := b.newRoutes(ctx, programs)
+	if err != nil {
+		return err
+	}
+	b.tables.Store(&tables)
+	b.routes.Store(&routes)
+	b.launch(tables, routes)
+	return nil
+}
+
+func (b *Bridge) newTables(cat schema.Catalog, orgID string) ([]*table, error) {
+	var tables []*table
+	schemas := map[string]tableSchema{}
+	log := b.conn.Log(b.EventStream())
+	for _, c := range b.cfg.Outbound.Tables {
+		cfg, doc, err := b.tableConfig(c, cat[c.Table], orgID)
+		if err != nil {
+			return nil, err
+		}
+		schemas[c.Table] = doc
+		w, err := outbound.NewWorker(cfg, b.client, log, outbound.Deps{
+			Logger: b.log, Meter: b.prov.meter, Tracer: b.prov.tracer,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("table %s: %w", c.Table, err)
+		}
+		tables = append(tables, &table{name: c.Table, worker: w})
+	}
+	b.schemas.Store(&schemas)
+	return tables, nil
+}
+
+func (b *Bridge) newRoutes(ctx context.Context, programs map[string]*mapping.Program) ([]*route, error) {
+	var routes []*route
+	outbox := b.conn.Outbox(b.names.DeadStream(), b.names, jet.OutboxSettings{TypePrefix: b.cfg.Outbound.TypePrefix})
+	for _, c := range b.cfg.Inbound.Routes {
+		cfg := inbound.RouteConfig{
+			Name: c.Name, Format: c.Format, EventType: c.PlainType, Unmatched: c.Unmatched, Concurrency: c.Concurrency,
+			AckWait: c.AckWait, Receipts: c.Receipts, Shadow: c.Shadow, GiveUpParked: c.GiveUp,
+			MaxHeld: max(inbound.DefaultMaxHeld, c.Concurrency), Grace: b.cfg.ShutdownGrace,
+		}
+		feed, err := b.conn.Feed(ctx, jet.FeedConfig{
+			Stream: c.Stream, Durable: b.durable(c.Name), Subjects: c.Subjects,
+			Start:   jet.Start(c.Start),
+			AckWait: c.AckWait, MaxAckPending: cfg.MaxHeld, PinnedTTL: c.AckWait,
+			Mode: jet.Mode(b.cfg.Provision), Logger: b.log.With("route", c.Name),
+		})
+		if err != nil {
+			return nil, fmt.Errorf("route %s: %w", c.Name, err)
+		}
+		name := c.Name
+		deps := inbound.Deps{Logger: b.log, Meter: b.prov.meter, Tracer: b.prov.tracer}
+		if b.opt.settled != nil {
+			deps.Observe = func(s inbound.Settled) { b.opt.settled(name, s) }
+		}
+		r, err := inbound.NewRoute(cfg, feed, programs[name], b.client, outbox, deps)
+		if err != nil {
+			return nil, fmt.Errorf("route %s: %w", name, err)
+		}
+		routes = append(routes, &route{name: name, route: r, feed: feed})
+	}
+	return routes, nil
+}
+
+// durable is the consumer's name: the same for every copy of the bridge, so that
+// they share the route.
+func (b *Bridge) durable(route string) string {
+	return b.cfg.Prefix + "-" + b.cfg.Org + "-" + route
+}
+
+// launch runs everything until the cleanup step ends it. The workers end what they
+// are doing in their own bounded time after their context is cancelled.
+func (b *Bridge) launch(tables []*table, routes []*route) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	for _, t := range tables {
+		wg.Go(func() {
+			if err := t.worker.Run(ctx); err != nil {
+				b.log.Error("table ended", "table", t.name, "error", err)
+			}
+		})
+	}
+	for _, r := range routes {
+		wg.Go(func() {
+			if err := r.route.Run(ctx); err != nil {
+				b.log.Error("route ended", "route", r.name, "error", err)
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	b.cleanup.push("tables and routes", b.cfg.ShutdownGrace+15*time.Second, func(stop context.Context) error {
+		cancel()
+		select {
+		case <-done:
+			return nil
+		case <-stop.Done():
+			return fmt.Errorf("work was still running after %s; what was not confirmed will be done again", b.cfg.ShutdownGrace+15*time.Second)
+		}
+	})
+}
