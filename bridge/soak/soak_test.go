@@ -1,0 +1,75 @@
+package soak
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"testing"
+
+	"cebridge/bridge"
+)
+
+// childEnv makes the test binary run the bridge instead of the tests, so that a
+// real process can be killed.
+const childEnv = "CEBRIDGE_SOAK_CHILD"
+
+func TestMain(m *testing.M) {
+	if config := os.Getenv(childEnv); config != "" {
+		os.Exit(runChild(config))
+	}
+	os.Exit(m.Run())
+}
+
+func runChild(config string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	cfg, err := bridge.LoadConfig(config)
+	if err == nil {
+		var b *bridge.Bridge
+		if b, err = bridge.New(cfg); err == nil {
+			err = b.Run(ctx)
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func TestTwentyKillsLoseNothingAndDoubleNothing(t *testing.T) {
+	kills := 20
+	if testing.Short() {
+		kills = 4
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	report, err := Run(t.Context(), Options{
+		Seed: 20261122, Kills: kills, Dir: dir, Progress: t.Output(),
+		Child: func(config string) *exec.Cmd {
+			cmd := exec.Command(self)
+			cmd.Env = append(os.Environ(), childEnv+"="+config)
+			return cmd
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d kills in %.0f s: %d writes, %d events, %d messages, %d dead letters, faults %v",
+		report.Kills, report.Seconds, report.Writes, report.Events, report.Messages, report.Dead, report.Faults)
+	for _, v := range report.Violations {
+		t.Error(v)
+	}
+	if report.Kills != kills || report.Events == 0 || report.Messages == 0 || report.Dead == 0 {
+		t.Errorf("the proof is too thin: %+v", report)
+	}
+	if len(report.Faults) == 0 {
+		t.Error("no scripted fault ever fired")
+	}
+}
