@@ -1,9 +1,12 @@
 package bridge_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"cebridge/bridge/sim"
 )
@@ -105,5 +108,54 @@ func TestARestartPublishesNothingTwice(t *testing.T) {
 	id := insert(t, r.sim, "account", map[string]any{"name": "after"})
 	if e := next(); seen[e.ID] || e.Subject != id || e.change() != "created" {
 		t.Errorf("after the restart the stream gained %s %s", e.change(), e.ID)
+	}
+}
+
+func TestBinaryModeIsASwitch(t *testing.T) {
+	var id string
+	r := newRig(t, strings.Replace(followAccounts, "poll:", "mode: binary, poll:", 1), func(s *sim.Server) {
+		id = insert(t, s, "account", map[string]any{"name": "Zürich 100%", "accountnumber": "Z1"})
+	})
+	c, err := r.js.OrderedConsumer(r.ctx, r.bridge.EventStream(), jetstream.OrderedConsumerConfig{FilterSubjects: []string{"crm.contoso.account.>"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := c.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := m.Headers()
+	for name, want := range map[string]string{
+		"ce-specversion": "1.0", "ce-type": "com.contoso.crm.account.loaded", "ce-subject": id, "ce-datacontenttype": "application/json",
+		"ce-source": "/crm/contoso/account",
+	} {
+		if got := h.Get(name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	var data struct{ Record map[string]any }
+	if err := json.Unmarshal(m.Data(), &data); err != nil || data.Record["name"] != "Zürich 100%" {
+		t.Errorf("data %s (%v)", m.Data(), err)
+	}
+}
+
+func TestATableLargerThanOneBatchArrivesWholeAndOnce(t *testing.T) {
+	const n = 2500 // one page of the Web API, three atomic batches
+	r := newRig(t, followAccounts, func(s *sim.Server) {
+		if err := s.Seed("account", n, func(i int) map[string]any { return map[string]any{"name": fmt.Sprint(i)} }); err != nil {
+			t.Fatal(err)
+		}
+	})
+	next := r.events("crm.contoso.account.>")
+	seen := map[string]bool{}
+	for range n {
+		e := next()
+		if seen[e.Subject] || e.change() != "loaded" {
+			t.Fatalf("%s %s comes again", e.change(), e.Subject)
+		}
+		seen[e.Subject] = true
+	}
+	if id := insert(t, r.sim, "account", map[string]any{"name": "last"}); next().Subject != id {
+		t.Error("something came between the load and the first change")
 	}
 }

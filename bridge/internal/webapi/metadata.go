@@ -23,8 +23,8 @@ const metadataInFlight = 4
 // Metadata reads the definitions of tables: every column with its type facts,
 // the alternate keys with their status, and the navigation properties. The
 // tables that their lookups may point at are read too, so that references to
-// them can be checked, but only their columns' types and their keys; a target
-// without an entity set, or unknown to the server, is left out.
+// them can be checked, but only their columns' types and their keys. A table that
+// the server does not know is left out, and so is a target without an entity set.
 //
 // Cost: one request a table and one for each kind of column it has, one a target.
 func (c *Client) Metadata(ctx context.Context, tables []string) (schema.Catalog, error) {
@@ -35,6 +35,9 @@ func (c *Client) Metadata(ctx context.Context, tables []string) (schema.Catalog,
 	for i, name := range named {
 		group.Go(func() error {
 			t, err := c.definition(gctx, name)
+			if unknownTable(err) {
+				return nil
+			}
 			if err == nil {
 				err = c.columnFacts(gctx, t)
 			}
@@ -45,6 +48,7 @@ func (c *Client) Metadata(ctx context.Context, tables []string) (schema.Catalog,
 	if err := waitFor(ctx, group); err != nil {
 		return nil, err
 	}
+	full = slices.DeleteFunc(full, func(t *schema.Table) bool { return t == nil })
 	targets := targetsOf(full)
 	lean := make([]*schema.Table, len(targets))
 	group, gctx = errgroup.WithContext(ctx)
@@ -52,7 +56,7 @@ func (c *Client) Metadata(ctx context.Context, tables []string) (schema.Catalog,
 	for i, name := range targets {
 		group.Go(func() error {
 			t, err := c.definition(gctx, name)
-			if e := outcome.Of(err); e != nil && e.Reason == outcome.Config && e.Status == http.StatusNotFound {
+			if unknownTable(err) {
 				return nil
 			}
 			lean[i] = t
@@ -75,6 +79,11 @@ func (c *Client) Metadata(ctx context.Context, tables []string) (schema.Catalog,
 		}
 	}
 	return catalog, nil
+}
+
+func unknownTable(err error) bool {
+	e := outcome.Of(err)
+	return e != nil && e.Reason == outcome.Config && e.Status == http.StatusNotFound
 }
 
 // waitFor prefers the caller's own end over the errors that it caused.
