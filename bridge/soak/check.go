@@ -9,15 +9,15 @@ import (
 
 // Violation is one broken rule.
 type Violation struct {
-	Rule string
-	Text string
+	Rule string `json:"rule"`
+	Text string `json:"text"`
 }
 
 func (v Violation) String() string { return v.Rule + ": " + v.Text }
 
 // Check holds the histories against each other and returns every violation.
 func Check(h *History) []Violation {
-	c := &checker{h: h}
+	c := &checker{h: h, found: []Violation{}}
 	c.outbound()
 	c.inbound()
 	return c.found
