@@ -65,23 +65,32 @@ func checkTable(c TableConfig, cat schema.Catalog) schema.Problems {
 	if !t.ChangeTracking {
 		note("", "change tracking is off for table %s; switch it on in the table's properties", c.Table)
 	}
-	for _, name := range c.Columns {
-		if t.Column(name) == nil {
-			note("columns", "table %s has no column %s%s", c.Table, name, near(name, t))
+	for i, name := range c.Columns {
+		if t.Column(name) != nil {
+			continue
 		}
+		p := c.at.problem("columns", "")
+		if i < len(c.columnAt) {
+			p = c.columnAt[i]
+		}
+		p.Text = fmt.Sprintf("table %s has no column %s%s", c.Table, name, near(name, t))
+		ps = append(ps, p)
 	}
 	return ps
 }
 
-// near names a column that differs only in case or in the form of a lookup.
+// near names the column that was probably meant: one that differs in case or in the
+// form of a lookup, or by a few letters.
 func near(name string, t *schema.Table) string {
+	var names []string
 	for i := range t.Columns {
 		c := &t.Columns[i]
 		if strings.EqualFold(c.LogicalName, name) || c.ReadName() == name || strings.EqualFold(c.SchemaName, name) {
 			return "; write " + c.LogicalName
 		}
+		names = append(names, c.LogicalName)
 	}
-	return ""
+	return schema.Suggest(name, names)
 }
 
 // publishedColumns are the listed columns and those that every event is made of: the

@@ -138,7 +138,8 @@ type TableConfig struct {
 	Start    outbound.Start
 	Mode     event.Mode
 
-	at position
+	at       position
+	columnAt []schema.Problem // the place of each column, without a text
 }
 
 // InboundConfig lists the routes, and the source streams that the bridge is to

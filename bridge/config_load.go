@@ -10,6 +10,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"cebridge/bridge/admin"
 	"cebridge/bridge/internal/yamltree"
 	"cebridge/inbound"
 	"cebridge/outbound"
@@ -79,8 +80,8 @@ func (r *reader) root(m *yamltree.Map) {
 		m.Note("org", "use 1 to 64 letters, digits, '_' or '-'")
 	}
 	c.Prefix = m.String("prefix", c.Prefix)
-	if !schema.ValidToken(c.Prefix) {
-		m.Note("prefix", "use 1 to 64 letters, digits, '_' or '-'")
+	if err := (schema.Names{Prefix: c.Prefix, Org: "x"}).Validate(); err != nil {
+		m.Note("prefix", "%v", err)
 	}
 	c.Provision = m.Choice("provision", c.Provision, "apply", "verify", "none")
 	c.ShutdownGrace = m.Duration("shutdown_grace", c.ShutdownGrace, time.Second, 10*time.Minute)
@@ -243,11 +244,13 @@ func (r *reader) outbound(m *yamltree.Map) {
 	if len(tables.Names()) > 0 && c.TypePrefix == "" {
 		m.Note("type_prefix", "required: how every event type begins, in reverse-DNS form, such as com.contoso.crm")
 	}
+	r.eventNames(m)
 	for _, name := range tables.Names() {
 		t := tables.Map(name)
 		cfg := TableConfig{
 			Table:    name,
 			Columns:  t.Strings("columns"),
+			columnAt: t.Places("columns"),
 			Poll:     t.Duration("poll", 5*time.Second, 100*time.Millisecond, 24*time.Hour),
 			PageSize: int(t.Int("page_size", 5000, 1, 5000)),
 			Start:    outbound.Start(t.Choice("start", string(outbound.StartLoad), string(outbound.StartLoad), string(outbound.StartNow))),
@@ -272,6 +275,30 @@ func (r *reader) outbound(m *yamltree.Map) {
 	}
 	tables.Done()
 	m.Done()
+}
+
+// eventNames checks each name by itself, by the rules of the encoder that will use
+// them all.
+func (r *reader) eventNames(m *yamltree.Map) {
+	c := r.cfg.Outbound
+	sound := event.Settings{Source: "/x", TypePrefix: "x", Table: "x"}
+	check := func(field, value string, with event.Settings) {
+		if value == "" {
+			return
+		}
+		if _, err := event.NewEncoder(with); err != nil {
+			m.Note(field, "%v", err)
+		}
+	}
+	s := sound
+	s.TypePrefix = c.TypePrefix
+	check("type_prefix", c.TypePrefix, s)
+	s = sound
+	s.Source = c.SourcePrefix + "/x"
+	check("source_prefix", c.SourcePrefix, s)
+	s = sound
+	s.DataSchema = c.SchemaBase + "/schemas/x/0.json"
+	check("schema_base", c.SchemaBase, s)
 }
 
 func (r *reader) at(n *ast.MappingNode, field string) position {
@@ -403,5 +430,11 @@ func (r *reader) admin(m *yamltree.Map) {
 	c.Listen = m.String("listen", "")
 	c.AllowRemote = m.Bool("allow_remote", false)
 	c.AllowedHosts = m.Strings("allowed_hosts")
+	if c.Listen != "" {
+		o := admin.Options{Listen: c.Listen, AllowRemote: c.AllowRemote, AllowedHosts: c.AllowedHosts}
+		if err := o.CheckAddress(); err != nil {
+			m.Note("listen", "%v", err)
+		}
+	}
 	m.Done()
 }

@@ -197,3 +197,20 @@ func FuzzParseConfigNeverPanics(f *testing.F) {
 		}
 	})
 }
+
+func TestNamesOfEventsAndAddressesAreCheckedInTheFile(t *testing.T) {
+	base := "org: contoso\nwebapi: {url: http://a}\nnats: embedded\noutbound:\n  type_prefix: %s\n  source_prefix: %s\n  schema_base: %s\n" +
+		"  tables:\n    account:\n      columns: [name]\nprefix: %s\nadmin: {listen: \"%s\"}\nstream: {max_bytes: %s}\n"
+	good := []any{"com.contoso.crm", "/contoso", "https://schemas.contoso.example", "crm", "127.0.0.1:0", "-1"}
+	if _, err := ParseConfig("f.yaml", fmt.Appendf(nil, base, good...)); err != nil {
+		t.Fatalf("the good one was refused: %v", err)
+	}
+	for i, bad := range []string{"com..contoso", "con toso", "schemas", "crm-dead", "0.0.0.0:80", "-2"} {
+		with := append([]any{}, good...)
+		with[i] = bad
+		var ps schema.Problems
+		if _, err := ParseConfig("f.yaml", fmt.Appendf(nil, base, with...)); !errors.As(err, &ps) || len(ps) != 1 || ps[0].Line == 0 {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}

@@ -28,6 +28,9 @@ func (b *Bridge) startFlows(ctx context.Context) error {
 	if problems = append(problems, ps...); len(problems) > 0 {
 		return problems
 	}
+	if err := b.provideStreams(ctx); err != nil {
+		return err
+	}
 	tables, err := b.newTables(cat, orgID)
 	if err != nil {
 		return err

@@ -175,7 +175,7 @@ func sample(t *testing.T, page string, prepare func(*sim.Server)) *rig {
 func TestTheConfigurationOfTheREADMEWorksAgainstTheSimulator(t *testing.T) {
 	r := sample(t, "README.md", func(s *sim.Server) {
 		insert(t, s, "contact", map[string]any{"lastname": "Sample", "emailaddress1": "contact@company.com"})
-		insert(t, s, "systemuser", map[string]any{"lastname": "User", "domainname": "user@mycompany.com"})
+		insert(t, s, "systemuser", map[string]any{"lastname": "User", "domainname": `CONTOSO\user`, "internalemailaddress": "user@mycompany.com"})
 	})
 	next := r.events("crm.contoso.account.*")
 	r.send("erp.customer.changed", "com.example.erp.customer.changed.v1", "1", map[string]any{

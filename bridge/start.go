@@ -70,7 +70,7 @@ func (b *Bridge) startNATS(ctx context.Context) error {
 	}
 	b.conn = conn
 	b.cleanup.push("NATS connection", 10*time.Second, func(context.Context) error { conn.Close(); return nil })
-	return b.provideStreams(ctx)
+	return nil
 }
 
 // provideStreams makes or checks the streams. The event stream holds the only

@@ -42,6 +42,16 @@ func (o *Options) check() (string, error) {
 	if o.Source == nil {
 		return "", errors.New("the admin port needs a source")
 	}
+	return o.address()
+}
+
+// CheckAddress tells what is wrong with Listen, AllowRemote and AllowedHosts.
+func (o *Options) CheckAddress() error {
+	_, err := o.address()
+	return err
+}
+
+func (o *Options) address() (string, error) {
 	host, port, err := net.SplitHostPort(o.Listen)
 	if err != nil || port == "" {
 		return "", fmt.Errorf("admin listen address %q is not host:port", o.Listen)

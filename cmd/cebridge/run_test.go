@@ -71,8 +71,8 @@ inbound:
 		t.Errorf("code %d, stdout %q", code, out)
 	}
 	contains(t, "stderr", errs,
-		path+":8:7: outbound.tables.account.columns: table account has no column AccountNumber; write accountnumber",
-		path+":8:7: outbound.tables.account.columns: table account has no column nmae",
+		path+":8:23: outbound.tables.account.columns[1]: table account has no column AccountNumber; write accountnumber",
+		path+":8:38: outbound.tables.account.columns[2]: table account has no column nmae",
 		path+":16:7: inbound.routes.erp.key: ",
 		path+":17:17: inbound.routes.erp.columns.nmae: table account has no column nmae",
 	)

@@ -139,7 +139,8 @@ func (m *Map) Int(name string, def, low, high int64) int64 {
 	return n
 }
 
-// Bytes reads a size: a whole number, or one with KiB, MiB, GiB or TiB.
+// Bytes reads a size: a whole number, or one with KiB, MiB, GiB or TiB. Where the
+// default is -1, for no limit, that may be written too.
 func (m *Map) Bytes(name string, def, low int64) int64 {
 	s, _, ok := m.text(name, "a size such as 10GiB")
 	if !ok {
@@ -155,6 +156,9 @@ func (m *Map) Bytes(name string, def, low int64) int64 {
 	if err != nil || (n > 0 && n > math.MaxInt64/unit) {
 		m.Note(name, "expected a size such as 10GiB, found %q", s)
 		return def
+	}
+	if n == -1 && def == -1 {
+		return -1
 	}
 	if n*unit < low {
 		m.Note(name, "%s is too small; at least %d bytes", s, low)
@@ -232,6 +236,29 @@ func (m *Map) Strings(name string) []string {
 		out = append(out, s.Value)
 	}
 	return out
+}
+
+// Places returns where each text of a list stands, as problems without a text.
+func (m *Map) Places(name string) []schema.Problem {
+	var places []schema.Problem
+	add := func(n ast.Node, field string) {
+		p := schema.Problem{File: m.doc.File, Field: field}
+		if tk := n.GetToken(); tk != nil {
+			p.Line, p.Column = tk.Position.Line, tk.Position.Column
+		}
+		places = append(places, p)
+	}
+	switch v := m.value(name).(type) {
+	case *ast.StringNode:
+		add(v, join(m.path, name))
+	case *ast.SequenceNode:
+		for i, e := range v.Values {
+			if _, isText := e.(*ast.StringNode); isText {
+				add(e, join(m.path, name)+"["+strconv.Itoa(i)+"]")
+			}
+		}
+	}
+	return places
 }
 
 // Map reads a nested mapping; an absent one reads as empty.
