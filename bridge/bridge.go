@@ -169,6 +169,19 @@ func (b *Bridge) Run(ctx context.Context) error {
 	return b.Stop(context.WithoutCancel(ctx))
 }
 
+// RunFile runs a bridge with a configuration file until ctx ends.
+func RunFile(ctx context.Context, path string, opts ...Option) error {
+	cfg, err := LoadConfig(path)
+	if err != nil {
+		return err
+	}
+	b, err := New(cfg, opts...)
+	if err != nil {
+		return err
+	}
+	return b.Run(ctx)
+}
+
 // AdminAddr is the admin port's address, "" when there is none.
 func (b *Bridge) AdminAddr() string {
 	if b.admin == nil {

@@ -26,14 +26,7 @@ func TestMain(m *testing.M) {
 func runChild(config string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	cfg, err := bridge.LoadConfig(config)
-	if err == nil {
-		var b *bridge.Bridge
-		if b, err = bridge.New(cfg); err == nil {
-			err = b.Run(ctx)
-		}
-	}
-	if err != nil {
+	if err := bridge.RunFile(ctx, config); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

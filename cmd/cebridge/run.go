@@ -23,15 +23,7 @@ or NATS cannot be reached at the start, the bridge waits and says so.`,
 			if file == "" {
 				return fmt.Errorf("%w: run needs -c FILE", errUsage)
 			}
-			cfg, err := bridge.LoadConfig(file)
-			if err != nil {
-				return err
-			}
-			b, err := bridge.New(cfg, bridge.WithLogger(c.logger()))
-			if err != nil {
-				return err
-			}
-			return b.Run(cmd.Context())
+			return bridge.RunFile(cmd.Context(), file, bridge.WithLogger(c.logger()))
 		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "", "the configuration file")
