@@ -126,7 +126,7 @@ func parseColumn(d *tableDef, p *patch, i int, name string, raw jsontext.Value) 
 	}
 	cell, e := encodeCell(c, raw)
 	if e != nil {
-		return e
+		return inTable(d, e)
 	}
 	if i != d.id {
 		p.sets = append(p.sets, cellSet{column: i, cell: cell})

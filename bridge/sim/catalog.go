@@ -82,16 +82,34 @@ func (s *Server) AlterTable(name string, expireTokens bool, change func(*schema.
 	if err != nil {
 		return err
 	}
-	t.keys = keys
-	t.def.Store(def)
+	def.secured = slices.Clone(old.secured)
+	void := t.voidBelow
 	if expireTokens {
-		t.voidBelow = s.version
+		void = s.version
 	}
+	if err := s.storeSchema(def, void); err != nil {
+		return err
+	}
+	t.keys, t.voidBelow = keys, void
+	s.redefine(t, def)
+	return nil
+}
+
+// storeSchema notes a table's definition in the data file. It needs the lock.
+func (s *Server) storeSchema(def *tableDef, void int64) error {
+	if s.store == nil {
+		return nil
+	}
+	return s.store.append(schemaLine(def, void))
+}
+
+// redefine puts a table's new definition into force. It needs the lock.
+func (s *Server) redefine(t *table, def *tableDef) {
+	t.def.Store(def)
 	c := *s.catalogNow()
 	c.list = slices.Clone(c.list)
-	c.list[slices.Index(c.tables, t)] = next
+	c.list[slices.Index(c.tables, t)] = def.public()
 	s.catalogPtr.Store(&c)
-	return nil
 }
 
 // buildKeys indexes every record under every active key of def.
@@ -126,6 +144,11 @@ func (s *Server) ExpireTokens(name string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.storeSchema(t.def.Load(), s.version); err != nil {
+		return err
+	}
 	t.voidBelow = s.version
+	s.faults.count(FaultExpiredTokens)
+	s.log.add(logRecord{at: s.opts.Now().UnixNano(), kind: KindFault, operation: string(FaultExpiredTokens), table: t})
 	return nil
 }

@@ -18,6 +18,18 @@ import (
 // maxMultiSelect is the largest number of values in a multi-select choice.
 const maxMultiSelect = 150
 
+// tableMark stands for the table's name in the messages of encodeCell, which does
+// not know it; inTable puts it in.
+const tableMark = "\x00"
+
+// inTable completes a refusal of encodeCell.
+func inTable(d *tableDef, e *apiError) *apiError {
+	if e != nil {
+		e.Message = strings.ReplaceAll(e.Message, tableMark, d.LogicalName)
+	}
+	return e
+}
+
 // encodeCell checks one JSON value against its column and returns the cell, which
 // is empty for null. Lookups are not written as values and have no cell here.
 func encodeCell(c *schema.Column, raw jsontext.Value) (string, *apiError) {
@@ -101,7 +113,7 @@ func encodeText(c *schema.Column, raw jsontext.Value) (string, *apiError) {
 		if n := len(utf16.Encode([]rune(text))); n > c.MaxLength {
 			return "", &apiError{
 				Status: http.StatusBadRequest, Code: codeStringTooLong,
-				Message: "A validation error occurred. The length of the '" + c.LogicalName + "' attribute exceeded the maximum allowed length of '" + strconv.Itoa(c.MaxLength) + "'.",
+				Message: "A validation error occurred.  The length of the '" + c.LogicalName + "' attribute of the '" + tableMark + "' entity exceeded the maximum allowed length of '" + strconv.Itoa(c.MaxLength) + "'.",
 			}
 		}
 	}
@@ -152,10 +164,15 @@ func hasOption(c *schema.Column, n int64) bool {
 	return len(c.Options) == 0 || slices.ContainsFunc(c.Options, func(o schema.Option) bool { return o.Value == n })
 }
 
+// badOption has the text that live servers were seen to send.
 func badOption(c *schema.Column, n int64) *apiError {
+	var accepted []string
+	for _, o := range c.Options {
+		accepted = append(accepted, strconv.FormatInt(o.Value, 10))
+	}
 	return &apiError{
 		Status: http.StatusBadRequest, Code: codeOptionValue,
-		Message: "A validation error occurred. The value '" + strconv.FormatInt(n, 10) + "' of '" + c.LogicalName + "' is outside the valid range.",
+		Message: "A validation error occurred.  The value " + strconv.FormatInt(n, 10) + " of '" + c.LogicalName + "' on record of type '" + tableMark + "' is outside the valid range. Accepted Values: " + strings.Join(accepted, ","),
 	}
 }
 

@@ -106,6 +106,6 @@ func encodeDouble(c *schema.Column, raw jsontext.Value) (string, *apiError) {
 func outOfRange(c *schema.Column, code string) *apiError {
 	return &apiError{
 		Status: http.StatusBadRequest, Code: code,
-		Message: "A validation error occurred. The value of '" + c.LogicalName + "' is outside the valid range.",
+		Message: "A validation error occurred.  The value of '" + c.LogicalName + "' on record of type '" + tableMark + "' is outside the valid range.",
 	}
 }

@@ -18,12 +18,22 @@ const maxCounted = 5000
 // getCollection answers GET of an entity set: a tracked query when it asks for
 // tracking or carries a token of one, else a plain one.
 func (s *Server) getCollection(w http.ResponseWriter, r *http.Request, res resource) *apiError {
-	q, e := s.parseQuery(res.def, r.URL.RawQuery, "$select", "$filter", "$orderby", "$top", "$count", "$skiptoken", "$deltatoken")
-	if trackedRequest(r) {
+	q, e := s.parseQuery(res.def, r.URL.RawQuery, "$select", "$filter", "$orderby", "$top", "$count", "$skiptoken", "$deltatoken", "$expand")
+	if res.within == nil && trackedRequest(r) {
 		return s.getTracked(w, r, res)
 	}
 	if e != nil {
 		return e
+	}
+	if e := s.revokedExpand(r, q); e != nil {
+		return e
+	}
+	if res.within != nil {
+		if q.filter != nil {
+			q.filter = andExpr{res.within, q.filter}
+		} else {
+			q.filter = res.within
+		}
 	}
 	p := preferences(r)
 	var at *cookie
@@ -44,7 +54,7 @@ func (s *Server) getCollection(w http.ResponseWriter, r *http.Request, res resou
 	if more && q.top < 0 {
 		next = nextCookie(at, rows, len(q.order) > 0)
 	}
-	body := s.plainBody(r, res, q, rows, next, total, s.newAnnotator(p))
+	body := s.plainBody(r, res, q, rows, next, total, p)
 	applied := []string{}
 	if p.pageSize > 0 {
 		applied = append(applied, "odata.maxpagesize="+strconv.Itoa(p.pageSize))
@@ -72,12 +82,13 @@ func (s *Server) pageSize(asked int) int {
 }
 
 // plainPage collects one page of an untracked query. more tells that rows are
-// left; total is the number of matches up to maxCounted, when the query counts.
+// left; total is the number of matches, when the query counts,
+// up to one above maxCounted.
 func (s *Server) plainPage(res resource, q *query, at *cookie, size int) (rows []*row, more bool, total int) {
 	t, d := res.table, res.def
 	m := matcher{d: d, filter: q.filter}
 	if q.count {
-		total = t.count(&m, maxCounted)
+		total = t.count(&m, maxCounted+1)
 	}
 	if q.filter != nil {
 		if found, narrowed := t.candidates(d, q.filter, s.opts.Assumptions.CaseSensitiveKeys); narrowed {
@@ -235,28 +246,52 @@ func nextCookie(at *cookie, rows []*row, ordered bool) *cookie {
 	return c
 }
 
-func (s *Server) plainBody(r *http.Request, res resource, q *query, rows []*row, next *cookie, total int, notes *annotator) []byte {
+func (s *Server) plainBody(r *http.Request, res resource, q *query, rows []*row, next *cookie, total int, p prefs) []byte {
 	b := make([]byte, 0, 256+len(rows)*512)
 	b = append(b, `{"@odata.context":`...)
-	b = append(b, jsonText(s.apiRoot(r)+"$metadata#"+res.def.EntitySet+q.sel.text)...)
+	b = append(b, jsonText(s.apiRoot(r)+"$metadata#"+res.def.EntitySet+q.contextText())...)
 	if q.count {
 		b = append(b, `,"@odata.count":`...)
-		b = strconv.AppendInt(b, int64(total), 10)
+		b = strconv.AppendInt(b, int64(min(total, maxCounted)), 10)
 	}
+	b = appendTotals(b, q, total, p)
 	b = append(b, `,"value":[`...)
-	b = s.appendRows(r, b, newRenderer(res.def, q.sel, notes), rows)
+	v := newRenderer(res.def, q.sel, s.newAnnotator(p))
+	v.expand = s.newExpander(r, res.def, q, p)
+	b = s.appendRows(r, b, v, rows)
 	b = append(b, ']')
 	if next != nil {
 		b = append(b, `,"@odata.nextLink":`...)
-		b = append(b, jsonText(s.nextLink(r, res.def, q.params, next))...)
+		path := res.def.EntitySet
+		if res.path != "" {
+			path = res.path
+		}
+		b = append(b, jsonText(nextLink(s.apiRoot(r), path, res.def.PrimaryID, q.params, next))...)
 	}
 	return append(b, '}')
+}
+
+// appendTotals appends the annotations of a count; -1 stands for none. Source:
+// developer guide, "Count number of rows".
+func appendTotals(b []byte, q *query, total int, p prefs) []byte {
+	if p.annotates("Microsoft.Dynamics.CRM.totalrecordcount") {
+		if !q.count {
+			total = -1
+		}
+		b = append(b, `,"@Microsoft.Dynamics.CRM.totalrecordcount":`...)
+		b = strconv.AppendInt(b, int64(min(total, maxCounted)), 10)
+	}
+	if p.annotates("Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded") {
+		b = append(b, `,"@Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded":`...)
+		b = strconv.AppendBool(b, total > maxCounted)
+	}
+	return b
 }
 
 // appendRows renders rows, which never change, without a lock unless annotations
 // look into other tables.
 func (s *Server) appendRows(r *http.Request, b []byte, v *renderer, rows []*row) []byte {
-	if v.notes != nil {
+	if v.notes != nil || v.expand != nil {
 		s.view(r.Context(), func() { b = renderRows(b, v, rows) })
 		return b
 	}

@@ -20,11 +20,15 @@ type Stats struct {
 	LogNext  int64 `json:"logNext"`
 	// Faults counts the scripted faults that happened, by kind.
 	Faults map[string]int `json:"faults"`
+	// Throttled counts the requests refused by Options.Limits, by facet.
+	Throttled map[string]int `json:"throttled"`
+	// Webhooks counts webhook calls.
+	Webhooks WebhookStats `json:"webhooks"`
 }
 
 // Stats is a moment's view of the server.
 func (s *Server) Stats() Stats {
-	st := Stats{Requests: s.Requests(), Rows: map[string]int{}, Faults: s.faults.Counts()}
+	st := Stats{Requests: s.Requests(), Rows: map[string]int{}, Faults: s.faults.Counts(), Throttled: s.Throttled(), Webhooks: s.Webhooks()}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	st.Version, st.LogFirst, st.LogNext = s.version, s.log.first, s.log.next()
@@ -40,6 +44,8 @@ func (s *Server) Stats() Stats {
 //	GET    /sim/stats        counters
 //	DELETE /sim/stats        sets the request counts to zero
 //	any    /sim/faults       the scripted faults
+//
+// and what controlTables adds.
 func (s *Server) control() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /sim/log", s.serveLog)
@@ -51,6 +57,9 @@ func (s *Server) control() http.Handler {
 		s.ResetRequests()
 		w.WriteHeader(http.StatusNoContent)
 	})
+	s.controlTables(mux)
+	mux.HandleFunc("/sim/auth", s.serveAuth)
+	mux.HandleFunc("/sim/auth/", s.serveAuth)
 	mux.HandleFunc("/sim/faults", s.faults.serveHTTP)
 	mux.HandleFunc("/sim/faults/", s.faults.serveHTTP)
 	return mux

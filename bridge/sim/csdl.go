@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"cebridge/schema"
@@ -23,8 +24,9 @@ func (s *Server) serveCSDL(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// csdlDocument renders the tables.
+// csdlDocument renders the tables in the order of their names.
 func csdlDocument(tables []*schema.Table, annotated bool) []byte {
+	tables = slices.SortedFunc(slices.Values(tables), func(a, b *schema.Table) int { return strings.Compare(a.LogicalName, b.LogicalName) })
 	c := &csdl{tables: schema.NewCatalog(tables...), annotated: annotated}
 	c.line(0, `<?xml version="1.0" encoding="utf-8"?>`)
 	c.line(0, `<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx">`)
@@ -32,24 +34,16 @@ func csdlDocument(tables []*schema.Table, annotated bool) []byte {
 	c.line(2, `<Schema Namespace="Microsoft.Dynamics.CRM" Alias="mscrm" xmlns="http://docs.oasis-open.org/odata/ns/edm">`)
 	c.line(3, `<EntityType Name="crmbaseentity" Abstract="true" />`)
 	c.line(3, `<EntityType Name="crmmodelbaseentity" BaseType="mscrm.crmbaseentity" Abstract="true" />`)
-	c.line(3, `<EntityType Name="principal" BaseType="mscrm.crmbaseentity">`)
-	c.line(4, `<Key><PropertyRef Name="ownerid" /></Key>`)
-	c.line(4, `<Property Name="ownerid" Type="Edm.Guid" />`)
-	c.line(3, `</EntityType>`)
+	c.principal(tables)
 	for _, t := range tables {
-		c.entityType(t)
+		c.entityType(t, tables)
 	}
-	c.line(3, `<ComplexType Name="WhoAmIResponse">`)
-	for _, name := range []string{"BusinessUnitId", "UserId", "OrganizationId"} {
-		c.line(4, `<Property Name=%s Type="Edm.Guid" Nullable="false" />`, name)
-	}
-	c.line(3, `</ComplexType>`)
-	c.line(3, `<Function Name="WhoAmI"><ReturnType Type="mscrm.WhoAmIResponse" Nullable="false" /></Function>`)
+	c.operations()
 	c.line(3, `<EntityContainer Name="System">`)
 	for _, t := range tables {
 		c.entitySet(t)
 	}
-	c.line(4, `<FunctionImport Name="WhoAmI" Function="mscrm.WhoAmI" />`)
+	c.operationImports()
 	c.line(3, `</EntityContainer>`)
 	c.line(2, `</Schema>`)
 	c.line(1, `</edmx:DataServices>`)
@@ -78,7 +72,7 @@ func (c *csdl) line(indent int, format string, args ...string) {
 	c.out.WriteByte('\n')
 }
 
-func (c *csdl) entityType(t *schema.Table) {
+func (c *csdl) entityType(t *schema.Table, tables []*schema.Table) {
 	base := "mscrm.crmbaseentity"
 	if t.LogicalName == "systemuser" || t.LogicalName == "team" {
 		// Users and teams are principals, whose key is ownerid: that is why
@@ -97,6 +91,7 @@ func (c *csdl) entityType(t *schema.Table) {
 	for i := range t.Navigations {
 		c.navigationProperty(t, &t.Navigations[i])
 	}
+	c.collections(t.LogicalName, tables)
 	if c.annotated {
 		c.alternateKeys(t)
 	}

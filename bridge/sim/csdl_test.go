@@ -48,9 +48,54 @@ func TestCSDLIsWellFormedAndComplete(t *testing.T) {
 	for _, table := range tables {
 		properties += len(table.Columns)
 	}
-	// WhoAmIResponse has three of its own.
-	if counts["Property"] != properties+3 {
-		t.Errorf("%d properties, want %d", counts["Property"], properties+3)
+	// WhoAmIResponse has three of its own, RetrieveVersionResponse one.
+	if counts["Property"] != properties+4 {
+		t.Errorf("%d properties, want %d", counts["Property"], properties+4)
+	}
+}
+
+func TestEveryPartnerInTheCSDLIsAPropertyOfTheTypeItPointsAt(t *testing.T) {
+	t.Parallel()
+	tables, err := DefaultSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	type property struct{ Name, Type, Partner string }
+	var doc struct {
+		Types []struct {
+			Name       string `xml:"Name,attr"`
+			Properties []struct {
+				Name    string `xml:"Name,attr"`
+				Type    string `xml:"Type,attr"`
+				Partner string `xml:"Partner,attr"`
+			} `xml:"NavigationProperty"`
+		} `xml:"DataServices>Schema>EntityType"`
+	}
+	if err := xml.Unmarshal(csdlDocument(tables, false), &doc); err != nil {
+		t.Fatal(err)
+	}
+	byType := map[string]map[string]property{}
+	checked := 0
+	for _, typ := range doc.Types {
+		byType[typ.Name] = map[string]property{}
+		for _, p := range typ.Properties {
+			if _, dup := byType[typ.Name][p.Name]; dup {
+				t.Errorf("%s declares %s twice", typ.Name, p.Name)
+			}
+			byType[typ.Name][p.Name] = property(p)
+		}
+	}
+	for name, properties := range byType {
+		for _, p := range properties {
+			target := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(p.Type, "Collection("), "mscrm."), ")")
+			checked++
+			if back, ok := byType[target][p.Partner]; !ok || back.Partner != p.Name {
+				t.Errorf("%s.%s: its partner %s.%s points to %q", name, p.Name, target, p.Partner, back.Partner)
+			}
+		}
+	}
+	if checked < 50 {
+		t.Errorf("only %d navigation properties", checked)
 	}
 }
 

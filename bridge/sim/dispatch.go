@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/google/uuid"
@@ -12,11 +13,8 @@ import (
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("REQ_ID", uuid.NewString())
 	if s.opts.Profile == Online {
-		// The headers as recorded, thousands separator included.
 		w.Header().Set("x-ms-service-request-id", uuid.NewString())
-		w.Header().Set("x-ms-ratelimit-time-remaining-xrm-requests", "1,200.00")
-		w.Header().Set("x-ms-ratelimit-burst-remaining-xrm-requests", "7999")
-		w.Header().Set("x-ms-dop-hint", "4")
+		s.rateHeaders(w.Header(), r)
 	}
 	version, rest, ok := s.splitPath(r)
 	switch {
@@ -35,14 +33,24 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 
 // route answers requests below the API root, or returns the error to answer.
 func (s *Server) route(w http.ResponseWriter, r *http.Request, rest string) *apiError {
-	head, _, _ := strings.Cut(rest, "/")
-	name, _, _ := strings.Cut(head, "(")
+	name := firstName(rest)
 	switch name {
 	case "":
 		return s.only(w, r, http.MethodGet, s.serviceDocument)
 	case "$metadata", "EntityDefinitions":
+		if strings.HasPrefix(rest, "%24") {
+			rest = "$" + rest[3:]
+		}
 		s.serveMetadata(w, r, rest)
 		return nil
+	case "ReactivateEntityKey":
+		return s.only(w, r, http.MethodPost, s.reactivateKey)
+	case "PublishAllXml":
+		return s.only(w, r, http.MethodPost, s.publishAll)
+	case "PublishXml":
+		return s.only(w, r, http.MethodPost, s.publishSome)
+	case "GlobalOptionSetDefinitions", "RelationshipDefinitions", "ManagedPropertyDefinitions":
+		return notSimulated("the collection %s.", name)
 	case "$batch":
 		s.serveBatch(w, r)
 		return nil
@@ -57,10 +65,16 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, rest string) *api
 	if e != nil {
 		return e
 	}
+	if e := s.revoked(r, res.table, res.def); e != nil {
+		return e
+	}
 	switch {
 	case len(res.rest) > 0 && res.key == nil:
 		if len(res.rest) == 1 && res.rest[0] == "$count" {
 			return s.only(w, r, http.MethodGet, func(w http.ResponseWriter, r *http.Request) *apiError { return s.getCount(w, r, res) })
+		}
+		if name, ok := strings.CutPrefix(res.rest[0], "Microsoft.Dynamics.CRM."); ok && len(res.rest) == 1 {
+			return s.multiple(w, r, res, name)
 		}
 		return notFoundSegment(res.rest[0])
 	case len(res.rest) > 0:
@@ -77,6 +91,16 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, rest string) *api
 		return s.deleteRecord(w, r, res)
 	}
 	return methodNotAllowed(r)
+}
+
+// firstName is the first segment of an escaped path, decoded, without a key.
+func firstName(rest string) string {
+	head, _, _ := strings.Cut(rest, "/")
+	if text, err := url.PathUnescape(head); err == nil {
+		head = text
+	}
+	name, _, _ := strings.Cut(head, "(")
+	return name
 }
 
 // only answers with fn if the method fits.

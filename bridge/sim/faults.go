@@ -71,7 +71,8 @@ type Rule struct {
 	Kind FaultKind `json:"kind" yaml:"kind"`
 	// Method is an HTTP method; "" means any.
 	Method string `json:"method,omitempty" yaml:"method,omitempty"`
-	// PathContains is looked for in the decoded path and query of the URL.
+	// PathContains is looked for in the decoded path and query of the URL. A token
+	// endpoint (Options.Auth) meets only rules that name its path so.
 	PathContains string `json:"pathContains,omitempty" yaml:"pathContains,omitempty"`
 	// Table is the logical name of the table the URL addresses. A batch addresses none.
 	Table string `json:"table,omitempty" yaml:"table,omitempty"`
@@ -95,15 +96,19 @@ type Rule struct {
 	Bytes int    `json:"bytes,omitempty" yaml:"bytes,omitempty"`
 	// Host of a foreign link or a sign-in page.
 	Host string `json:"host,omitempty" yaml:"host,omitempty"`
+	// Column and Key are logical names that a fault of the database is about.
+	Column string `json:"column,omitempty" yaml:"column,omitempty"`
+	Key    string `json:"key,omitempty" yaml:"key,omitempty"`
 }
 
 // faultKinds are all kinds, for checking rules.
 func faultKinds() []FaultKind {
-	return []FaultKind{
+	return append(dataFaultKinds(),
 		FaultThrottle, FaultServerError, FaultError, FaultPlainError, FaultUnauthorized, FaultLatency, FaultHang,
 		FaultSlowBody, FaultCutBeforeCommit, FaultCutAfterCommit, FaultCutBody, FaultTruncatedJSON, FaultEmptyBody,
 		FaultHTMLPage, FaultLoginRedirect, FaultForeignLink, FaultMissingLink, FaultExpiredToken, FaultLateApply,
-	}
+		FaultExpiredDump, FaultDroppedColumn, FaultSecuredColumn, FaultFailedKey, FaultExpiredTokens, FaultRestore,
+	)
 }
 
 // Validate reports every field that has no meaning.
@@ -125,6 +130,12 @@ func (r Rule) Validate() error {
 	if _, ok := throttleFacets[r.Facet]; !ok {
 		bad("unknown facet %q: use requests, time or concurrency", r.Facet)
 	}
+	if isDataFault(r.Kind) && r.PathContains != "" {
+		bad("pathContains has no meaning for %s", r.Kind)
+	}
+	if err := r.validateTarget(); err != nil {
+		errs = append(errs, err)
+	}
 	if strings.ContainsAny(r.RetryAfter+r.Host, "\r\n") {
 		bad("retryAfter and host cannot hold line ends")
 	}
@@ -144,6 +155,7 @@ type Faults struct {
 	rules  []*activeRule
 	counts map[string]int
 	nextID int
+	server *Server    // whose database the rules change; nil until it is made
 	late   int        // requests still to be applied
 	idle   *sync.Cond // late became 0
 }
@@ -151,6 +163,8 @@ type Faults struct {
 type activeRule struct {
 	Rule
 	id, seen, fired int
+	// backup is what a restore goes back to.
+	backup *Snapshot
 }
 
 // NewFaults returns a Faults without rules.
@@ -160,22 +174,41 @@ func NewFaults(seed uint64) *Faults {
 	return f
 }
 
-// Add puts a rule into force and returns its number, from 1. A rule that Validate
-// refuses, or one beyond 1,000, gets 0 and no effect.
+// Add puts a rule into force and returns its number, from 1. A rule that AddRule
+// refuses gets 0 and no effect.
 func (f *Faults) Add(rule Rule) (id int) {
-	if rule.Validate() != nil {
+	id, err := f.AddRule(rule)
+	if err != nil {
 		return 0
+	}
+	return id
+}
+
+// AddRule is Add with the reason of a refusal: what Validate says, more than
+// 1,000 rules, or a fault that the database cannot have.
+func (f *Faults) AddRule(rule Rule) (id int, err error) {
+	if err := rule.Validate(); err != nil {
+		return 0, err
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	if len(f.rules) >= maxFaultRules {
-		return 0
+		f.mu.Unlock()
+		return 0, fmt.Errorf("more than %d rules", maxFaultRules)
 	}
 	f.nextID++
-	f.rules = append(f.rules, &activeRule{Rule: rule, id: f.nextID})
+	added := &activeRule{Rule: rule, id: f.nextID}
+	f.rules = append(f.rules, added)
 	// A kind that never fires shows as 0: a check of "sometimes" must see it.
 	f.counts[string(rule.Kind)] += 0
-	return f.nextID
+	s := f.server
+	f.mu.Unlock()
+	if s != nil && isTableFault(rule.Kind) {
+		if err := f.admit(s, added); err != nil {
+			f.Remove(added.id)
+			return 0, err
+		}
+	}
+	return added.id, nil
 }
 
 // Remove ends one rule; false if there is none of that number.
@@ -225,13 +258,14 @@ func (f *Faults) lateBy(n int) {
 	}
 }
 
-// pick returns the rules that fire for a request: latencies, then at most one other.
+// pick returns the rules that fire for a request: those that let it go on, then
+// at most one other.
 func (f *Faults) pick(r *http.Request, entitySet func(table string) string) []*activeRule {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var fired []*activeRule
 	for _, rule := range f.rules {
-		if !rule.matches(r, entitySet) {
+		if isDataFault(rule.Kind) || isTableFault(rule.Kind) && (rule.After == 0 || rule.fired > 0) || !rule.matches(r, entitySet) {
 			continue
 		}
 		rule.seen++
@@ -242,9 +276,12 @@ func (f *Faults) pick(r *http.Request, entitySet func(table string) string) []*a
 			continue
 		}
 		rule.fired++
-		f.counts[string(rule.Kind)]++
 		fired = append(fired, rule)
-		if rule.Kind != FaultLatency {
+		if isTableFault(rule.Kind) {
+			continue // counted by what does it
+		}
+		f.counts[string(rule.Kind)]++
+		if rule.Kind != FaultLatency && rule.Kind != FaultExpiredDump {
 			break
 		}
 	}
@@ -263,8 +300,11 @@ func (r *Rule) matches(req *http.Request, entitySet func(string) string) bool {
 	if r.Method != "" && !strings.EqualFold(r.Method, req.Method) {
 		return false
 	}
+	if r.PathContains == "" && isTokenRequest(req) {
+		return false // the token endpoint is another server
+	}
 	query := strings.ToLower(req.URL.RawQuery)
-	if r.Kind == FaultExpiredToken && !strings.Contains(query, "$deltatoken=") && !strings.Contains(query, "%24deltatoken=") {
+	if (r.Kind == FaultExpiredToken || r.Kind == FaultExpiredDump) && !strings.Contains(query, "$deltatoken=") && !strings.Contains(query, "%24deltatoken=") {
 		return false
 	}
 	if r.PathContains != "" && !strings.Contains(decodedTarget(req.URL), r.PathContains) {

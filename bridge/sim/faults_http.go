@@ -99,13 +99,12 @@ func (f *Faults) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		ids := []int{}
 		for _, rule := range rules {
-			if id := f.Add(rule); id != 0 {
-				ids = append(ids, id)
+			id, err := f.AddRule(rule)
+			if err != nil {
+				writeControl(w, http.StatusConflict, map[string]any{"error": err.Error(), "ids": ids})
+				return
 			}
-		}
-		if len(ids) < len(rules) {
-			writeControl(w, http.StatusConflict, map[string]any{"error": fmt.Sprintf("more than %d rules", maxFaultRules), "ids": ids})
-			return
+			ids = append(ids, id)
 		}
 		writeControl(w, http.StatusCreated, map[string]any{"ids": ids})
 	case http.MethodDelete:

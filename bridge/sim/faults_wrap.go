@@ -31,7 +31,17 @@ func (f *Faults) wrap(s *Server, api http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, rule := range f.pick(r, entitySet) {
+			if isTableFault(rule.Kind) {
+				if err := f.act(s, rule); err != nil {
+					s.opts.Logger.Error("fault not made", "error", err)
+				}
+				continue
+			}
 			s.noteFault(rule.Kind, r)
+			if rule.Kind == FaultExpiredDump {
+				r = r.WithContext(withDump(r.Context()))
+				continue
+			}
 			if rule.Kind == FaultLatency {
 				if r = keepBody(r); !wait(r.Context(), rule.Delay) {
 					panic(http.ErrAbortHandler)

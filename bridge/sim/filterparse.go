@@ -32,11 +32,23 @@ type filterParser struct {
 }
 
 // parseFilter parses a decoded $filter. What OData has and this grammar lacks is
-// refused, never ignored.
-func parseFilter(d *tableDef, text string) (expr, *apiError) {
+// refused, never ignored. A literal may be the name of a parameter alias (@p) of
+// the request. Source: developer guide, "Filter rows", parameter aliases.
+func parseFilter(d *tableDef, text string, aliases params) (expr, *apiError) {
 	tokens, ok := lexFilter(text)
 	if !ok {
 		return nil, filterSyntax(text)
+	}
+	for i, t := range tokens {
+		if !strings.HasPrefix(string(t), "@") {
+			continue
+		}
+		value, given := aliases.get(string(t))
+		literal, ok := lexFilter(value)
+		if !given || !ok || len(literal) != 1 || strings.HasPrefix(value, "@") {
+			return nil, invalidRequest("The parameter alias '%s' has no value that can be used.", shorten(string(t)))
+		}
+		tokens[i] = literal[0]
 	}
 	p := &filterParser{d: d, tokens: tokens}
 	e, err := p.or()
@@ -161,6 +173,9 @@ func (p *filterParser) function(name string) (expr, *apiError) {
 
 func (p *filterParser) column(name string) (int, *apiError) {
 	i, ok := p.d.byRead[name]
+	if !ok && strings.Contains(name, "/") {
+		return 0, notSimulated("a column of a related table in $filter.")
+	}
 	if !ok {
 		return 0, noProperty(p.d, name)
 	}

@@ -2,6 +2,9 @@ package sim
 
 import (
 	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
 )
 
 // serverVersion is what RetrieveVersion answers.
@@ -47,20 +50,53 @@ func (s *Server) retrieveVersion(w http.ResponseWriter, r *http.Request) *apiErr
 	return nil
 }
 
+// endpointCollection is how the Web API writes a dictionary of endpoints.
+type endpointCollection struct {
+	Count      int
+	IsReadOnly bool
+	Keys       []string
+	Values     []string
+}
+
 // retrieveOrganization takes its parameter as given: there is one organization.
+// The members are those of the OrganizationDetail complex type; the four ids of
+// the cloud are online only. Source: Web API reference, RetrieveCurrentOrganization.
 func (s *Server) retrieveOrganization(w http.ResponseWriter, r *http.Request) *apiError {
 	type detail struct {
-		OrganizationId, FriendlyName, OrganizationVersion, UrlName, UniqueName, State string
+		OrganizationId, FriendlyName, OrganizationVersion string
+		EnvironmentId                                     string `json:",omitempty"`
+		DatacenterId                                      string `json:",omitempty"`
+		Geo                                               string `json:",omitempty"`
+		TenantId                                          string `json:",omitempty"`
+		UrlName, UniqueName                               string
+		Endpoints                                         endpointCollection
+		State                                             string
 	}
-	name := s.opts.Organization
+	name, root := s.opts.Organization, s.apiRoot(r)
+	site := root[:strings.Index(root, "/api/data/")+1]
+	d := detail{
+		OrganizationId: wellKnown.organization.String(), FriendlyName: name, OrganizationVersion: s.serverVersion(),
+		UrlName: name, UniqueName: name, State: "Enabled",
+		Endpoints: endpointCollection{
+			Count:  3,
+			Keys:   []string{"WebApplication", "OrganizationService", "OrganizationDataService"},
+			Values: []string{site, site + "XRMServices/2011/Organization.svc", site + "XRMServices/2011/OrganizationData.svc"},
+		},
+	}
+	if s.opts.Profile == Online {
+		d.EnvironmentId, d.DatacenterId, d.Geo = cloudID("environment"), cloudID("datacenter"), "NA"
+		d.TenantId = cloudID("tenant")
+	}
 	writeJSON(w, http.StatusOK, marshal(struct {
 		Context string `json:"@odata.context"`
 		Detail  detail
-	}{
-		s.apiRoot(r) + "$metadata#Microsoft.Dynamics.CRM.RetrieveCurrentOrganizationResponse",
-		detail{wellKnown.organization.String(), name, s.serverVersion(), name, name, "Enabled"},
-	}))
+	}{root + "$metadata#Microsoft.Dynamics.CRM.RetrieveCurrentOrganizationResponse", d}))
 	return nil
+}
+
+// cloudID is the id of something that the organization belongs to.
+func cloudID(name string) string {
+	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("simulator/"+name)).String()
 }
 
 // serviceDocument lists the entity sets.

@@ -38,6 +38,10 @@ type resource struct {
 	segment string
 	// rest are the decoded segments after it.
 	rest []string
+	// within limits a collection to what is related to a record, and path is how
+	// links name it; nil and "" for an entity set.
+	within expr
+	path   string
 }
 
 // parseResource finds the table and record that an escaped path addresses.
@@ -57,7 +61,7 @@ func (s *Server) parseResource(escaped string) (resource, *apiError) {
 	}
 	t := s.catalogNow().bySet[name]
 	if t == nil {
-		return res, notFoundSegment(name)
+		return res, s.unknownSet(name)
 	}
 	res.table, res.def = t, t.def.Load()
 	if keyed {
@@ -101,6 +105,15 @@ func notFoundSegment(name string) *apiError {
 	return &apiError{Status: http.StatusNotFound, Code: codeInvalidRequest, Message: "Resource not found for the segment '" + shorten(name) + "'."}
 }
 
+// unknownSet is the answer to a first segment that is no entity set. The names of
+// functions and actions begin with a capital letter, those of entity sets do not.
+func (s *Server) unknownSet(name string) *apiError {
+	if name != "" && name[0] >= 'A' && name[0] <= 'Z' && s.catalogNow().bySet[strings.ToLower(name)] == nil {
+		return notSimulated("the function or action '%s'.", shorten(name))
+	}
+	return notFoundSegment(name)
+}
+
 func querySyntax() *apiError {
 	return invalidRequest("Bad Request - Error in query syntax.")
 }
@@ -119,6 +132,9 @@ func parsePredicate(d *tableDef, text string) (recordKey, *apiError) {
 	if schema.IsGUID(text) {
 		return recordKey{byID: true, id: uuid.MustParse(text)}, nil
 	}
+	if strings.HasPrefix(text, "@") {
+		return recordKey{}, notSimulated("parameter aliases in a key.")
+	}
 	parts, ok := splitPredicate(text)
 	if !ok {
 		return recordKey{}, querySyntax()
@@ -131,6 +147,9 @@ func parsePredicate(d *tableDef, text string) (recordKey, *apiError) {
 	}
 	columns := make([]int, len(parts))
 	for i, p := range parts {
+		if strings.HasPrefix(p.literal, "@") {
+			return recordKey{}, notSimulated("parameter aliases in a key.")
+		}
 		c, known := d.byRead[p.name]
 		if !known || slices.Contains(columns[:i], c) {
 			return recordKey{}, keyNotValid(d)

@@ -3,6 +3,8 @@ package sim
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"time"
 
 	"cebridge/schema"
 
@@ -34,8 +36,9 @@ func (s *Server) LateUpdate(table, id string, cols map[string]any) (commit func(
 	if before == nil {
 		return nil, fmt.Errorf("simulator: late update of %s: %w", table, notFound(t.def.Load(), key))
 	}
-	s.version++
-	version, began := s.version, s.opts.Now()
+	version, began := s.takeVersion(), s.opts.Now()
+	s.faults.count(FaultHeldTransaction)
+	s.log.add(logRecord{at: began.UnixNano(), kind: KindFault, operation: string(FaultHeldTransaction), table: t, id: key.id})
 	return func() error {
 		e := s.update(context.Background(), func(x *tx) *apiError {
 			if t.rows[key.id] != before {
@@ -50,4 +53,43 @@ func (s *Server) LateUpdate(table, id string, cols map[string]any) (commit func(
 		}
 		return nil
 	}, nil
+}
+
+// holdWrite takes the row version of an update early and waits, if a rule asks
+// for it. The result is 0 when there is nothing to hold. It must be called
+// without the lock.
+func (s *Server) holdWrite(q *writeRequest) (version int64, before *row) {
+	if q.method != http.MethodPatch || q.ifNoneMatch != "" {
+		return 0, nil
+	}
+	find := func() *row {
+		return q.table.find(q.table.def.Load(), q.key, s.opts.Assumptions.CaseSensitiveKeys)
+	}
+	s.mu.RLock()
+	before = find()
+	s.mu.RUnlock()
+	if before == nil {
+		return 0, nil
+	}
+	rule, _, ok := s.faults.pickData(FaultHeldTransaction, q.method, q.table.def.Load().LogicalName)
+	if !ok {
+		return 0, nil
+	}
+	s.mu.Lock()
+	before = find()
+	version = s.takeVersion()
+	s.log.add(logRecord{at: s.opts.Now().UnixNano(), kind: KindFault, operation: string(FaultHeldTransaction), table: q.table, id: attemptID(q)})
+	s.mu.Unlock()
+	if rule.Delay > 0 {
+		<-time.After(rule.Delay)
+	}
+	return version, before
+}
+
+// release makes x commit at the version taken earlier, unless the record was
+// written meanwhile, which a database lock would have prevented.
+func (x *tx) release(q *writeRequest, version int64, before *row) {
+	if version > 0 && before != nil && q.table.rows[before.id] == before {
+		x.reserved = version
+	}
 }

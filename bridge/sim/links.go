@@ -148,10 +148,10 @@ func (c *cookie) setAttribute(name, value string) bool {
 	return err == nil && c.offset >= 0
 }
 
-// nextLink is the URL of the page that c describes.
-func (s *Server) nextLink(r *http.Request, d *tableDef, ps params, c *cookie) string {
-	text := strings.NewReplacer("%3D", "=", "%2F", "/").Replace(upperEscape(c.String(d.PrimaryID)))
-	return s.apiRoot(r) + d.EntitySet + "?" + ps.kept() + "$skiptoken=" + text
+// nextLink is the URL of the page of a collection that c describes.
+func nextLink(root, path, primaryID string, ps params, c *cookie) string {
+	text := strings.NewReplacer("%3D", "=", "%2F", "/").Replace(upperEscape(c.String(primaryID)))
+	return root + path + "?" + ps.kept() + "$skiptoken=" + text
 }
 
 // deltaLink is the URL that returns what happened after t.

@@ -31,8 +31,10 @@ var parsedDefault = sync.OnceValues(func() ([]*schema.Table, error) { return Loa
 
 // DefaultSchema returns the tables of the default organization: account,
 // contact, systemuser, team, businessunit, equipment, new_region,
-// sample_product, sample_book and transactioncurrency. Every call returns tables
-// of its own, which the caller may change.
+// sample_product, sample_book and transactioncurrency, and those of webhooks and
+// system jobs (serviceendpoint, sdkmessage, sdkmessagefilter,
+// sdkmessageprocessingstep, asyncoperation). Every call returns tables of its own,
+// which the caller may change.
 func DefaultSchema() ([]*schema.Table, error) {
 	parsed, err := parsedDefault()
 	if err != nil {

@@ -27,6 +27,7 @@ func TestDefaultSchemaHasTheTablesAndActiveKeysThatIntegrationsUse(t *testing.T)
 		"systemuser": {{"domainname"}, {"internalemailaddress"}}, "team": {{"name"}}, "businessunit": {{"name"}},
 		"equipment": {{"name"}}, "new_region": {{"new_code"}}, "sample_product": {{"sample_productcode"}},
 		"sample_book": {{"sample_bookcode"}}, "transactioncurrency": {{"isocurrencycode"}},
+		"serviceendpoint": {}, "sdkmessage": {}, "sdkmessagefilter": {}, "sdkmessageprocessingstep": {}, "asyncoperation": {},
 	}
 	if len(catalog) != len(keys) {
 		t.Errorf("%d tables, want %d", len(catalog), len(keys))

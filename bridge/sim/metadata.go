@@ -10,15 +10,20 @@ import (
 )
 
 // serveMetadata answers $metadata and everything below EntityDefinitions. rest is
-// the path below the API root, percent-encoded or not. Only GET is simulated; changes of
-// definitions answer 501.
+// the path below the API root, percent-encoded or not. The changes that are
+// simulated are those of changeDefinition.
 //
 // Shapes: developer guide, query table definitions using the Web API, and service
 // documents. What the guide leaves open is an assumption: the text of errors, the
 // codes, and that the properties left out here are not asked for.
 func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request, rest string) {
+	if decoded, err := url.PathUnescape(rest); err == nil {
+		rest = decoded
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		s.writeError(w, r, notSimulated("%s of definitions", r.Method))
+		if e := s.changeDefinition(w, r, rest); e != nil {
+			s.writeError(w, r, e)
+		}
 		return
 	}
 	if rest == "$metadata" {
@@ -38,14 +43,11 @@ func (s *Server) metadataAnswer(r *http.Request, rest string) (metaObject, *apiE
 	if e != nil {
 		return nil, e
 	}
-	if decoded, err := url.PathUnescape(rest); err == nil {
-		rest = decoded
-	}
 	segments, e := parseMetaPath(rest)
 	if e != nil {
 		return nil, e
 	}
-	m := metaRequest{root: s.apiRoot(r), tables: s.catalog()}
+	m := s.metaRequest(r)
 	if segments[0].name != "EntityDefinitions" {
 		return nil, segmentNotFound(segments[0].name)
 	}
@@ -60,6 +62,17 @@ func (s *Server) metadataAnswer(r *http.Request, rest string) (metaObject, *apiE
 		return nil, e
 	}
 	return m.below(t, segments, q)
+}
+
+// metaRequest prepares the answer to one request.
+func (s *Server) metaRequest(r *http.Request) metaRequest {
+	return metaRequest{root: s.apiRoot(r), tables: s.catalog(), job: func(table, key string) metaObject {
+		id, ok := s.jobs.id(table, key)
+		if !ok {
+			return nil
+		}
+		return metaObject{{name: "asyncoperationid", value: metaGUID(id.String())}}
+	}}
 }
 
 // metaSegment is one part of a path, name(key).

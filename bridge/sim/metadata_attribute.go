@@ -31,7 +31,7 @@ func attributeObject(t *schema.Table, c *schema.Column, position int) metaObject
 	o.add("IsPrimaryName", c.LogicalName == t.PrimaryName)
 	o.add("IsValidODataAttribute", facts.edm != "")
 	o.add("IsValidForCreate", !c.ReadOnly && !c.UpdateOnly)
-	o.add("IsValidForRead", true)
+	o.add("IsValidForRead", !isWriteOnly(t, c))
 	o.add("IsValidForUpdate", !c.ReadOnly && !c.CreateOnly)
 	o.add("CanBeSecuredForRead", false)
 	o.add("CanBeSecuredForCreate", false)

@@ -72,8 +72,10 @@ func entityObject(t *schema.Table) metaObject {
 	return o
 }
 
-// keyObject is the EntityKeyMetadata of an alternate key.
-func keyObject(t *schema.Table, k *schema.AlternateKey) metaObject {
+// keyObject is the EntityKeyMetadata of an alternate key. job is the reference
+// to its index job, nil for a key that came with the schema; that it stands there
+// without $expand is an assumption.
+func keyObject(t *schema.Table, k *schema.AlternateKey, job metaObject) metaObject {
 	status := k.Status
 	if status == "" {
 		status = schema.KeyActive
@@ -88,6 +90,11 @@ func keyObject(t *schema.Table, k *schema.AlternateKey) metaObject {
 	o.add("IsManaged", false)
 	o.add("IntroducedVersion", "1.0.0.0")
 	o.add("EntityKeyIndexStatus", metaEnum{"EntityKeyIndexStatus", string(status)})
+	if job == nil {
+		o.add("AsyncJob", nil)
+	} else {
+		o.add("AsyncJob", job)
+	}
 	o.add("MetadataId", metadataID("key", t.LogicalName, k.LogicalName))
 	o.add("HasChanged", nil)
 	return o

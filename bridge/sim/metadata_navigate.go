@@ -15,6 +15,8 @@ const metaNamespace = "Microsoft.Dynamics.CRM."
 type metaRequest struct {
 	root   string // absolute URL of the API with a trailing slash
 	tables []*schema.Table
+	// job is the latest index job of a key, nil when it had none.
+	job func(table, key string) metaObject
 }
 
 // metaSet is a collection of definitions of one type before selection.
@@ -78,9 +80,9 @@ func (m metaRequest) attributes(t *schema.Table, cast string) (metaSet, *apiErro
 }
 
 func (m metaRequest) keys(t *schema.Table) metaSet {
-	set := metaSet{typeName: "EntityKeyMetadata", sample: keyObject(t, &schema.AlternateKey{})}
+	set := metaSet{typeName: "EntityKeyMetadata", sample: keyObject(t, &schema.AlternateKey{}, nil)}
 	for i := range t.Keys {
-		set.items = append(set.items, metaItem{object: keyObject(t, &t.Keys[i]), table: t})
+		set.items = append(set.items, metaItem{object: keyObject(t, &t.Keys[i], m.job(t.LogicalName, t.Keys[i].LogicalName)), table: t})
 	}
 	return set
 }

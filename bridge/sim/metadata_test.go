@@ -268,19 +268,6 @@ func TestMetadataRefusesWhatItDoesNotAnswer(t *testing.T) {
 	}
 }
 
-func TestMetadataOffersNoWrites(t *testing.T) {
-	t.Parallel()
-	s := widgetServer(t, Online)
-	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
-		w := httptest.NewRecorder()
-		r := httptest.NewRequest(method, "http://crm.contoso.com/api/data/v9.2/EntityDefinitions(LogicalName='new_widget')/Keys", strings.NewReader("{}"))
-		s.Handler().ServeHTTP(w, r)
-		if w.Code != http.StatusNotImplemented {
-			t.Errorf("%s: status %d, want 501", method, w.Code)
-		}
-	}
-}
-
 func TestMetadataCountsAndIgnoresOptionsThatAreNotOData(t *testing.T) {
 	t.Parallel()
 	status, body := metaGet(t, widgetServer(t, Online), "EntityDefinitions(LogicalName='new_widget')/Keys?$count=true&$select=LogicalName&LabelLanguages=1033&api-version=9.2")

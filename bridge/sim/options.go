@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"cebridge/schema"
@@ -53,8 +54,13 @@ type Assumptions struct {
 	// before them. Neither: as the documentation's examples have it.
 	DeltaLinkLast  bool
 	DeltaLinkFirst bool
+	// MultipleKeyInBody lets UpsertMultiple create a record whose key stands both
+	// in @odata.id and in the body.
+	MultipleKeyInBody bool
 	// NoPageSizeOnDelta ignores odata.maxpagesize when a delta link is followed.
 	NoPageSizeOnDelta bool
+	// PublishAtOnce puts a changed definition into force without PublishAllXml.
+	PublishAtOnce bool
 }
 
 // Options configures a Server. The zero value is an online organization with
@@ -81,6 +87,26 @@ type Options struct {
 	LogLimit int
 	// FirstVersion is the row version before the first write; 0 means 914,000.
 	FirstVersion int64
+	// KeyJobDelay is how long the index job of a new alternate key takes; 0 means
+	// 200 ms, a negative one no time at all.
+	KeyJobDelay time.Duration
+	// ExpireOnSchemaChange makes every change of a table's definition void the
+	// delta tokens of that table, as a client reported of schema imports.
+	ExpireOnSchemaChange bool
+	// Auth says how callers log in; the zero value lets everybody in.
+	Auth Auth
+	// Data is a directory that keeps the records, with their row versions, deletes
+	// and table definitions, across restarts; it is created if it is missing. ""
+	// keeps everything in memory. The write log is not kept.
+	Data string
+	// Limits are the service protection limits of an online organization; nil
+	// means none, which is not how a real one behaves.
+	Limits *ServiceLimits
+	// LoadLatency is how long a request to an organization on premises waits for
+	// each other one under way; 0 means that it does not.
+	LoadLatency time.Duration
+	// WebhookTransport carries the calls of webhooks; nil means the network.
+	WebhookTransport http.RoundTripper
 	// Faults are the scripted faults; nil means none to begin with.
 	Faults *Faults
 	// Assumptions flips what no source settles.
@@ -134,6 +160,22 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.FirstVersion == 0 {
 		o.FirstVersion = defaultFirstVersion
+	}
+	if o.Limits != nil {
+		if o.Profile != Online {
+			return o, fmt.Errorf("simulator: service limits belong to the %s profile: use LoadLatency on premises", Online)
+		}
+		limits, err := o.Limits.withDefaults()
+		if err != nil {
+			return o, err
+		}
+		o.Limits = &limits
+	}
+	if o.LoadLatency < 0 || o.LoadLatency > 0 && o.Profile != OnPremises {
+		return o, fmt.Errorf("simulator: load latency is a positive duration of the %s profile", OnPremises)
+	}
+	if o.KeyJobDelay == 0 {
+		o.KeyJobDelay = defaultKeyJobDelay
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"net/http"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -17,12 +18,12 @@ func (s *Server) property(w http.ResponseWriter, r *http.Request, res resource) 
 	if len(res.rest) > 1 {
 		return notSimulated("the path segment '%s'.", shorten(res.rest[1]))
 	}
+	if message, bound := strings.CutPrefix(name, "Microsoft.Dynamics.CRM."); bound {
+		return notSimulated("the function or action '%s'.", shorten(message))
+	}
 	i, ok := res.def.byRead[name]
 	if !ok {
-		if len(res.def.byNav[name]) > 0 {
-			return notSimulated("navigating to '%s'.", name)
-		}
-		return notFoundSegment(name)
+		return s.navigate(w, r, res, name)
 	}
 	switch r.Method {
 	case http.MethodGet:
@@ -53,7 +54,7 @@ func (s *Server) getProperty(w http.ResponseWriter, r *http.Request, res resourc
 		return notFound(res.def, res.key)
 	}
 	lit := found.literal(res.def, found.unpack(res.def, nil), i)
-	if lit == "null" {
+	if lit == "null" || res.def.isSecured(i) {
 		w.Header().Set("OData-Version", "4.0")
 		w.WriteHeader(http.StatusNoContent)
 		return nil
@@ -63,12 +64,20 @@ func (s *Server) getProperty(w http.ResponseWriter, r *http.Request, res resourc
 	return nil
 }
 
-// reference sets or clears a lookup: PUT with {"@odata.id": URL}, or DELETE.
+// reference reads, sets or clears a lookup: GET, PUT with {"@odata.id": URL}, or
+// DELETE; or takes part in a collection (see associate).
 func (s *Server) reference(w http.ResponseWriter, r *http.Request, res resource, name string) *apiError {
-	if len(res.def.byNav[name]) == 0 {
+	navs := res.def.byNav[name]
+	if len(navs) == 0 {
+		property, predicate, _ := strings.Cut(name, "(")
+		if rel := s.related(res.def, property); rel != nil {
+			return s.associate(w, r, res, rel, predicate)
+		}
 		return notFoundSegment(name)
 	}
 	switch r.Method {
+	case http.MethodGet:
+		return s.getReference(w, r, res, navs)
 	case http.MethodDelete:
 		return s.setMember(w, r, res, name+"@odata.bind", jsontext.Value("null"))
 	case http.MethodPut:
@@ -90,7 +99,7 @@ func (s *Server) setMember(w http.ResponseWriter, r *http.Request, res resource,
 	if _, e := s.parseQuery(res.def, r.URL.RawQuery); e != nil {
 		return e
 	}
-	q := &writeRequest{table: res.table, key: res.key, ifMatch: conditionHeader(r.Header, "If-Match")}
+	q := &writeRequest{table: res.table, key: res.key, method: r.Method, ifMatch: conditionHeader(r.Header, "If-Match")}
 	if q.ifMatch == "" {
 		q.ifMatch = "*"
 	}

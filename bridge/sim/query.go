@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,7 +19,11 @@ type query struct {
 	skipToken  string
 	deltaToken string
 	hasDelta   bool
+	expand     []expansion
 }
+
+// contextText is what the context URL says about the columns.
+func (q *query) contextText() string { return expandText(q.sel.text, q.expand) }
 
 // ordering is one term of $orderby.
 type ordering struct {
@@ -44,7 +49,7 @@ func (s *Server) parseQuery(d *tableDef, raw string, options ...string) (*query,
 		case "$select":
 			q.sel, e = parseSelect(d, p.value)
 		case "$filter":
-			q.filter, e = parseFilter(d, p.value)
+			q.filter, e = parseFilter(d, p.value, q.params)
 		case "$orderby":
 			q.order, e = parseOrder(d, p.value)
 		case "$top":
@@ -59,6 +64,8 @@ func (s *Server) parseQuery(d *tableDef, raw string, options ...string) (*query,
 				e = invalidRequest("Invalid value '%s' for $count query option found. Valid values are 'true' and 'false'.", shorten(p.value))
 			}
 			q.count = b
+		case "$expand":
+			q.expand, e = s.parseExpand(d, p.value)
 		case "$skiptoken":
 			q.skipToken = p.value
 		case "$deltatoken":
@@ -66,6 +73,12 @@ func (s *Server) parseQuery(d *tableDef, raw string, options ...string) (*query,
 		}
 		if e != nil {
 			return nil, e
+		}
+	}
+	filter, _ := q.params.get("$filter")
+	for _, p := range q.params {
+		if strings.HasPrefix(p.name, "@") && !strings.Contains(filter, p.name) {
+			return nil, notSimulated("parameter aliases outside of $filter.")
 		}
 	}
 	return q, nil
@@ -89,8 +102,8 @@ func checkOption(name string, seen map[string]bool, options []string) *apiError 
 	case "$expand", "$apply", "$search", "$compute", "fetchXml", "savedQuery", "userQuery":
 		return notSimulated("the query option %s.", name)
 	}
-	if strings.HasPrefix(name, "@") {
-		return notSimulated("parameter aliases.")
+	if strings.HasPrefix(name, "@") && slices.Contains(options, "$filter") {
+		return nil // a value that $filter names
 	}
 	return invalidRequest("The query parameter %s is not supported", shorten(name))
 }
@@ -115,7 +128,7 @@ func allColumns(d *tableDef) selection {
 
 func readable(d *tableDef, i int) bool {
 	switch d.Columns[i].Type {
-	case schema.TypeImage, schema.TypeFile, schema.TypeVirtual, schema.TypePartyList:
+	case schema.TypeImage, schema.TypeFile, schema.TypeVirtual, schema.TypePartyList, typeDropped:
 		return false
 	}
 	return true
@@ -165,6 +178,9 @@ func parseOrder(d *tableDef, text string) ([]ordering, *apiError) {
 			return nil, querySyntax()
 		}
 		i, ok := d.byRead[words[0]]
+		if !ok && strings.Contains(words[0], "/") {
+			return nil, notSimulated("ordering by a column of a related table.")
+		}
 		if !ok {
 			return nil, noProperty(d, words[0])
 		}

@@ -108,6 +108,9 @@ func TestQueryOptionsThatAreRefused(t *testing.T) {
 		"$filter=" + strings.Repeat("(", 100):         400,
 		"$filter=" + strings.Repeat("not ", 200):      400,
 		"$filter=name eq 'x'&$filter=name eq 'y'":     400,
+		"$filter=primarycontactid/fullname eq 'x'":    501,
+		"$orderby=primarycontactid/fullname":          501,
+		"$filter=contacts/any(o:o/lastname eq 'x')":   501,
 		"$orderby=nothing":                            400,
 		"$orderby=name up":                            400,
 		"$orderby=industrycode":                       501,
@@ -115,7 +118,10 @@ func TestQueryOptionsThatAreRefused(t *testing.T) {
 		"$top=x":                                      400,
 		"$count=maybe":                                400,
 		"$skip=1":                                     400,
-		"$expand=primarycontactid":                    501,
+		"$expand=nothing":                             400,
+		"$expand=primarycontactid($expand=ownerid)":   501,
+		"$expand=primarycontactid($top=1)":            400,
+		"$expand=primarycontactid(":                   400,
 		"$apply=aggregate(revenue with sum as total)": 501,
 		"fetchXml=<fetch/>":                           501,
 		"@p=1":                                        501,
@@ -317,7 +323,7 @@ func FuzzFilter(f *testing.F) {
 	t := s.catalogNow().byName["account"]
 	d := t.def.Load()
 	f.Fuzz(func(_ *testing.T, text string) {
-		e, err := parseFilter(d, text)
+		e, err := parseFilter(d, text, nil)
 		if err != nil {
 			return
 		}
@@ -327,4 +333,23 @@ func FuzzFilter(f *testing.F) {
 		}
 		t.candidates(d, e, false)
 	})
+}
+
+// Counts stop at 5,000, and say so to callers that ask for annotations.
+func TestACountSaysWhenItStopped(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t, Options{})
+	if err := s.Seed("account", maxCounted+1, func(i int) map[string]any { return map[string]any{"numberofemployees": i} }); err != nil {
+		t.Fatal(err)
+	}
+	for query, want := range map[string]string{
+		"$count=true": `"@odata.count":5000,"@Microsoft.Dynamics.CRM.totalrecordcount":5000,"@Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded":true`,
+		"$count=true&$filter=numberofemployees lt 5000": `"@odata.count":5000,"@Microsoft.Dynamics.CRM.totalrecordcount":5000,"@Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded":false`,
+		"$select=name": `"@Microsoft.Dynamics.CRM.totalrecordcount":-1,"@Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded":false`,
+	} {
+		a := send(t, s, "GET", "accounts?"+query, "", `Prefer: odata.maxpagesize=1,odata.include-annotations="Microsoft.Dynamics.CRM.*"`).want(t, 200, "")
+		if !strings.Contains(a.body, want) {
+			t.Errorf("%s: %s", query, a.body)
+		}
+	}
 }

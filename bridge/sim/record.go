@@ -8,8 +8,11 @@ import (
 
 // getRecord answers GET of one record by id or alternate key.
 func (s *Server) getRecord(w http.ResponseWriter, r *http.Request, res resource) *apiError {
-	q, e := s.parseQuery(res.def, r.URL.RawQuery, "$select")
+	q, e := s.parseQuery(res.def, r.URL.RawQuery, "$select", "$expand")
 	if e != nil {
+		return e
+	}
+	if e := s.revokedExpand(r, q); e != nil {
 		return e
 	}
 	var found *row
@@ -23,7 +26,7 @@ func (s *Server) getRecord(w http.ResponseWriter, r *http.Request, res resource)
 		return nil
 	}
 	w.Header().Set("ETag", found.etag())
-	s.sendRow(w, r, res.def, q.sel, found, http.StatusOK)
+	s.sendRow(w, r, res.def, q, found, http.StatusOK)
 	return nil
 }
 
@@ -32,11 +35,13 @@ func (s *Server) findRow(res resource) *row {
 }
 
 // sendRow answers with one record.
-func (s *Server) sendRow(w http.ResponseWriter, r *http.Request, d *tableDef, sel selection, found *row, status int) {
+func (s *Server) sendRow(w http.ResponseWriter, r *http.Request, d *tableDef, q *query, found *row, status int) {
 	b := append(make([]byte, 0, 1024), `{"@odata.context":`...)
-	b = append(b, jsonText(s.apiRoot(r)+"$metadata#"+d.EntitySet+sel.text+"/$entity")...)
+	b = append(b, jsonText(s.apiRoot(r)+"$metadata#"+d.EntitySet+q.contextText()+"/$entity")...)
 	b = append(b, ',')
-	v := newRenderer(d, sel, s.newAnnotator(preferences(r)))
+	p := preferences(r)
+	v := newRenderer(d, q.sel, s.newAnnotator(p))
+	v.expand = s.newExpander(r, d, q, p)
 	s.view(r.Context(), func() { b = v.row(b, found) })
 	writeJSON(w, status, append(b, '}'))
 }
@@ -59,16 +64,22 @@ func (s *Server) deleteRecord(w http.ResponseWriter, r *http.Request, res resour
 // writeRecord makes one write and answers it.
 func (s *Server) writeRecord(w http.ResponseWriter, r *http.Request, res resource, del bool) *apiError {
 	q := &writeRequest{
-		table: res.table, key: res.key, delete: del,
+		table: res.table, key: res.key, delete: del, method: r.Method,
 		ifMatch: conditionHeader(r.Header, "If-Match"), ifNoneMatch: conditionHeader(r.Header, "If-None-Match"),
 	}
 	sel, e := s.prepareWrite(w, r, res.def, q)
 	var result writeResult
+	var held int64
+	var before *row
+	if e == nil && inTx(r.Context()) == nil {
+		held, before = s.holdWrite(q)
+	}
 	e = s.update(r.Context(), func(x *tx) *apiError {
 		if e != nil {
 			x.logRefusal(x.logAttempt(q), e)
 			return e
 		}
+		x.release(q, held, before)
 		var failed *apiError
 		result, failed = x.write(q)
 		return failed
@@ -87,7 +98,9 @@ func (s *Server) writeRecord(w http.ResponseWriter, r *http.Request, res resourc
 
 // prepareWrite reads and parses everything that needs no lock.
 func (s *Server) prepareWrite(w http.ResponseWriter, r *http.Request, d *tableDef, q *writeRequest) (selection, *apiError) {
-	parsed, e := s.parseQuery(d, r.URL.RawQuery, "$select")
+	// An $expand is checked and has no effect on a representation. Source: "Update
+	// and delete table rows".
+	parsed, e := s.parseQuery(d, r.URL.RawQuery, "$select", "$expand")
 	if e != nil {
 		return selection{}, e
 	}
@@ -118,7 +131,7 @@ func (s *Server) answerWrite(w http.ResponseWriter, r *http.Request, res resourc
 		}
 		w.Header().Set("Preference-Applied", "return=representation")
 		w.Header().Set("ETag", result.row.etag())
-		s.sendRow(w, r, res.def, sel, result.row, status)
+		s.sendRow(w, r, res.def, &query{sel: sel}, result.row, status)
 		return
 	}
 	url := s.recordURL(r, res, result.row.id)

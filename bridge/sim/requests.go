@@ -87,11 +87,12 @@ func (s *Server) ResetRequests() {
 func (s *Server) kindOf(r *http.Request) string {
 	_, rest, _ := s.splitPath(r)
 	head, tail, _ := strings.Cut(rest, "/")
-	name, _, keyed := strings.Cut(head, "(")
+	name := firstName(rest)
+	keyed := strings.Contains(head, "(") || strings.Contains(head, "%28")
 	switch {
 	case name == "$batch":
 		return RequestBatch
-	case name == "$metadata" || name == "EntityDefinitions":
+	case name == "$metadata" || name == "EntityDefinitions" || name == "ReactivateEntityKey" || strings.HasPrefix(name, "Publish"):
 		return RequestMetadata
 	case name == "" || name == "WhoAmI" || strings.HasPrefix(name, "Retrieve"):
 		return RequestFunction
@@ -99,7 +100,7 @@ func (s *Server) kindOf(r *http.Request) string {
 		return RequestCount
 	case keyed && tail != "":
 		return RequestProperty
-	case keyed || strings.Contains(head, "%28"):
+	case keyed:
 		return RequestRecord
 	}
 	params := parseParams(r.URL.RawQuery)

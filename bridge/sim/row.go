@@ -67,6 +67,28 @@ func (r *row) unpack(d *tableDef, cells []string) []string {
 	return cells
 }
 
+// span is where a cell stands in row.cells; empty for null.
+type span struct{ from, to uint32 }
+
+// locate is unpack without pointers, which is cheaper for a page of rows.
+func (r *row) locate(d *tableDef, spans []span) []span {
+	if cap(spans) < len(d.Columns) {
+		spans = make([]span, len(d.Columns))
+	}
+	spans = spans[:len(d.Columns)]
+	clear(spans)
+	for at := 0; at < len(r.cells); {
+		index, n := uvarint(r.cells[at:])
+		size, m := uvarint(r.cells[at+n:])
+		at += n + m
+		if index < len(spans) {
+			spans[index] = span{from: uint32(at), to: uint32(at + size)}
+		}
+		at += size
+	}
+	return spans
+}
+
 // literal is the JSON literal of column i, given the row's unpacked cells.
 func (r *row) literal(d *tableDef, cells []string, i int) string {
 	switch {
@@ -74,7 +96,7 @@ func (r *row) literal(d *tableDef, cells []string, i int) string {
 		return guidLiteral(r.id)
 	case i == d.version:
 		return strconv.FormatInt(r.version, 10)
-	case cells[i] == "":
+	case cells[i] == "" || i == d.writeOnly:
 		return "null"
 	case d.Columns[i].IsLookup():
 		return cells[i][1:]

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cebridge/schema"
+
 	"github.com/google/uuid"
 )
 
@@ -23,14 +25,21 @@ import (
 type Server struct {
 	opts       Options
 	faults     *Faults
+	auth       *authState
 	catalogPtr atomic.Pointer[catalogState]
 	counts     requestCounter
 	handler    http.Handler
+	jobs       keyJobs        // index jobs of alternate keys
+	pending    pendingChanges // of definitions, until they are published
+	hooks      webhooks       // registered webhooks and their calls
+	limits     *limiter       // service protection limits; nil: none
 
 	mu      sync.RWMutex // guards the records, version and log
 	version int64        // the last row version given out
 	log     writeLog
+	store   *store // nil: in memory only
 
+	open    controlState
 	servers struct {
 		sync.Mutex
 		list   []*http.Server
@@ -58,18 +67,67 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{opts: o, faults: o.Faults, version: o.FirstVersion}
+	if s.auth, err = newAuthState(o); err != nil {
+		return nil, err
+	}
 	if s.faults == nil {
 		s.faults = NewFaults(1)
 	}
+	if o.Limits != nil {
+		s.limits = newLimiter(*o.Limits, o.Now)
+	}
 	s.catalogPtr.Store(c)
 	s.log = writeLog{first: 1, limit: o.LogLimit, rows: o.RecordWrites}
-	for _, b := range s.baseRows() {
-		if err := s.insertBase(b); err != nil {
-			return nil, err
-		}
+	if err := s.fill(tables); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	if err := s.faults.bind(s); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	s.handler = s.mount()
 	return s, nil
+}
+
+// fill reads the records of the data directory, if there is one with records;
+// otherwise the organization begins.
+func (s *Server) fill(tables []*schema.Table) error {
+	if s.opts.Data == "" {
+		return s.begin()
+	}
+	st, err := openStore(s.opts.Data)
+	if err != nil {
+		return err
+	}
+	s.store = st
+	found, err := s.load(tables)
+	if err != nil {
+		return err
+	}
+	if found {
+		s.jobs.resume(s, tables)
+		return nil
+	}
+	// The file appears whole, so that a kill leaves no half of a beginning.
+	s.store = nil
+	err = s.begin()
+	s.store = st
+	if err != nil {
+		return err
+	}
+	return s.rewrite()
+}
+
+// begin inserts the records that an organization cannot be without.
+func (s *Server) begin() error {
+	if err := s.install(); err != nil {
+		return err
+	}
+	for _, b := range s.baseRows() {
+		if err := s.insertBase(b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // insertBase inserts a base record, leaving out columns the schema lacks.
@@ -80,6 +138,9 @@ func (s *Server) insertBase(b baseRow) error {
 	}
 	d := t.def.Load()
 	for name := range b.columns {
+		if nav, bind := strings.CutSuffix(name, "@odata.bind"); bind && d.byNav[nav] != nil {
+			continue
+		}
 		if i := d.column(name); i < 0 || isSystem(&d.Columns[i]) {
 			delete(b.columns, name)
 		}
@@ -95,12 +156,17 @@ func (s *Server) Handler() http.Handler { return s.handler }
 
 func (s *Server) mount() http.Handler {
 	control := s.control()
-	api := s.faults.wrap(s, http.HandlerFunc(s.dispatch))
+	api := s.guard(s.limits.wrap(s, loadLatency(s.opts.LoadLatency, s.faults.wrap(s, http.HandlerFunc(s.dispatch)))))
+	tokens, tokenPath := s.faults.wrap(s, http.HandlerFunc(s.serveToken)), s.auth.tokenPath()
 	// No http.ServeMux on the way to the API: it would answer paths that it wants
 	// cleaned with redirects, and keys may hold dots and doubled slashes.
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/sim/") {
 			control.ServeHTTP(w, r)
+			return
+		}
+		if tokenPath != "" && r.URL.Path == tokenPath {
+			tokens.ServeHTTP(w, r)
 			return
 		}
 		s.counts.add(r.Method, s.kindOf(r), 1)
@@ -127,10 +193,11 @@ func (s *Server) Start(addr string) (baseURL string, err error) {
 // Serve serves on l until Close, which makes it return nil.
 func (s *Server) Serve(l net.Listener) error {
 	srv := &http.Server{
-		Handler:           s.handler,
+		Handler:           exactHeaders(s.handler),
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    128 << 10,
+		ConnContext:       withConn,
 		ErrorLog:          slog.NewLogLogger(s.opts.Logger.Handler(), slog.LevelWarn),
 	}
 	s.servers.Lock()
@@ -148,6 +215,8 @@ func (s *Server) Serve(l net.Listener) error {
 
 // Close ends all connections at once. The records stay readable in process.
 func (s *Server) Close() error {
+	s.jobs.close()
+	s.hooks.close()
 	s.servers.Lock()
 	defer s.servers.Unlock()
 	s.servers.closed = true
@@ -156,6 +225,11 @@ func (s *Server) Close() error {
 		errs = append(errs, srv.Close())
 	}
 	s.servers.list = nil
+	if s.store != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		errs = append(errs, s.store.close(s.version))
+	}
 	return errors.Join(errs...)
 }
 

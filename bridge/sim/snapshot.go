@@ -61,6 +61,13 @@ func (s *Server) Restore(b *Snapshot) error {
 		t.keys = keys
 	}
 	s.version = b.version
+	s.hooks.compiled = false
+	if s.store != nil {
+		if err := s.rewrite(); err != nil {
+			return err
+		}
+	}
+	s.faults.count(FaultRestore)
 	s.log.add(logRecord{at: s.opts.Now().UnixNano(), kind: KindRestore, version: b.version})
 	return nil
 }

@@ -66,11 +66,11 @@ func (x *tx) deriveOwner(d *tableDef, cells []string) {
 	if !ok {
 		return
 	}
-	for name, table := range map[string]string{"owninguser": "systemuser", "owningteam": "team"} {
-		if i := d.column(name); i >= 0 {
+	for _, owner := range [...]struct{ column, table string }{{"owninguser", "systemuser"}, {"owningteam", "team"}} {
+		if i := d.column(owner.column); i >= 0 {
 			cells[i] = ""
-			if table == target {
-				setLookup(d, cells, i, table, id)
+			if owner.table == target {
+				setLookup(d, cells, i, owner.table, id)
 			}
 		}
 	}

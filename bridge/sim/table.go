@@ -88,6 +88,31 @@ func (t *table) removeKeys(d *tableDef, r *row, cells []string, exact bool) {
 	}
 }
 
+// moveKeys indexes the record id under its new folded keys, which are those of
+// d.keys, instead of those of old, its version before; nil for a new record. Keys
+// that stay are left alone, which is most of them.
+func (t *table) moveKeys(d *tableDef, old *row, id uuid.UUID, folded []string, exact bool) {
+	var cells []string
+	if old != nil {
+		cells = old.unpack(d, nil)
+	}
+	for i, k := range d.keys {
+		before := ""
+		if old != nil {
+			before = foldedKey(d, k, old, cells, exact)
+		}
+		if before == folded[i] {
+			continue
+		}
+		if before != "" && t.keys[k.name][before] == id {
+			delete(t.keys[k.name], before)
+		}
+		if folded[i] != "" {
+			t.keys[k.name][folded[i]] = id
+		}
+	}
+}
+
 // addChange puts r at its place in the change list, which is the end unless it is
 // a late commit.
 func (t *table) addChange(r *row) {

@@ -17,8 +17,29 @@ type tableDef struct {
 	byNav  map[string][]navigation
 	keys   []keyDef // Active ones only
 	// Columns with a meaning to the server; -1 when the table has none of that kind.
-	id, version, state, status, owner int
+	// writeOnly is read as null.
+	id, version, state, status, owner, writeOnly int
+	// secured are columns that the caller may neither read nor write; nil when
+	// there is none.
+	secured []bool
 }
+
+// typeDropped marks the place of a column that was deleted: rows stored before
+// keep their cells, and those of other columns keep their index.
+const typeDropped schema.ColumnType = "dropped"
+
+// public is the table as metadata shows it: without dropped columns.
+func (d *tableDef) public() *schema.Table {
+	if !slices.ContainsFunc(d.Columns, func(c schema.Column) bool { return c.Type == typeDropped }) {
+		return d.Table
+	}
+	t := cloneTable(d.Table)
+	t.Columns = slices.DeleteFunc(t.Columns, func(c schema.Column) bool { return c.Type == typeDropped })
+	return t
+}
+
+// isSecured tells whether the caller may not use column i.
+func (d *tableDef) isSecured(i int) bool { return i < len(d.secured) && d.secured[i] }
 
 // navigation is one way to bind a lookup column.
 type navigation struct {
@@ -34,7 +55,7 @@ type keyDef struct {
 
 func compileTable(t *schema.Table) (*tableDef, error) {
 	d := &tableDef{
-		Table: t, id: -1, version: -1, state: -1, status: -1, owner: -1,
+		Table: t, id: -1, version: -1, state: -1, status: -1, owner: -1, writeOnly: -1,
 		byName: make(map[string]int, len(t.Columns)),
 		byRead: make(map[string]int, len(t.Columns)),
 		byNav:  make(map[string][]navigation, len(t.Navigations)),
@@ -44,6 +65,9 @@ func compileTable(t *schema.Table) (*tableDef, error) {
 	}
 	for i := range t.Columns {
 		c := &t.Columns[i]
+		if c.Type == typeDropped {
+			continue
+		}
 		if _, dup := d.byName[c.LogicalName]; dup {
 			return nil, fmt.Errorf("simulator: table %s: column %s is listed twice", t.LogicalName, c.LogicalName)
 		}
@@ -52,6 +76,8 @@ func compileTable(t *schema.Table) (*tableDef, error) {
 		switch {
 		case c.LogicalName == t.PrimaryID:
 			d.id = i
+		case isWriteOnly(t, c):
+			d.writeOnly = i
 		case c.LogicalName == "versionnumber":
 			d.version = i
 		case c.Type == schema.TypeState:

@@ -48,7 +48,11 @@ func (s *Server) getTracked(w http.ResponseWriter, r *http.Request, res resource
 	if e := s.refuseTracked(d, r); e != nil {
 		return e
 	}
-	q, e := s.parseQuery(d, r.URL.RawQuery, "$select", "$skiptoken", "$deltatoken")
+	options := []string{"$select", "$skiptoken", "$deltatoken"}
+	if s.opts.Profile == OnPremises {
+		options = append(options, "$expand") // the on-premises page does not refuse it
+	}
+	q, e := s.parseQuery(d, r.URL.RawQuery, options...)
 	if e != nil {
 		return e
 	}
@@ -116,10 +120,10 @@ func (s *Server) startTracked(ctx context.Context, t *table, q *query) (*cookie,
 	}
 	expired := false
 	s.view(ctx, func() { expired = s.expired(t, token) })
-	if !expired {
+	if !expired && !forcedDump(ctx) {
 		return &cookie{phase: phaseChanges, tracking: true, since: token.version, reached: token.version}, nil
 	}
-	if s.opts.ExpiredToken == ExpiredDump {
+	if s.opts.ExpiredToken == ExpiredDump || forcedDump(ctx) {
 		return &cookie{phase: phaseLoad, tracking: true, dump: true}, nil
 	}
 	status := http.StatusBadRequest
@@ -250,7 +254,7 @@ func (t *table) deletesPage(page *trackedPage, at *cookie, reached int64, size i
 // the rows and those of a delta before them.
 func (s *Server) trackedBody(r *http.Request, d *tableDef, q *query, page *trackedPage, notes *annotator) []byte {
 	root := s.apiRoot(r)
-	contextURL := root + "$metadata#" + d.EntitySet + q.sel.text
+	contextURL := root + "$metadata#" + d.EntitySet + q.contextText()
 	if page.delta {
 		contextURL += "/$delta"
 	}
@@ -263,7 +267,9 @@ func (s *Server) trackedBody(r *http.Request, d *tableDef, q *query, page *track
 		b = append(b, link...)
 	}
 	b = append(b, `,"value":[`...)
-	b = s.appendRows(r, b, newRenderer(d, q.sel, notes), page.rows)
+	v := newRenderer(d, q.sel, notes)
+	v.expand = s.newExpander(r, d, q, preferences(r))
+	b = s.appendRows(r, b, v, page.rows)
 	gone := []byte(jsonText(root + "$metadata#" + d.EntitySet + "/$deletedEntity"))
 	for i, id := range page.deletes {
 		if i > 0 || len(page.rows) > 0 {
@@ -283,7 +289,7 @@ func (s *Server) trackedBody(r *http.Request, d *tableDef, q *query, page *track
 func (s *Server) trackedLink(r *http.Request, d *tableDef, q *query, page *trackedPage, notes *annotator) string {
 	switch {
 	case page.next != nil:
-		return `,"@odata.nextLink":` + jsonText(s.nextLink(r, d, q.params, page.next))
+		return `,"@odata.nextLink":` + jsonText(nextLink(s.apiRoot(r), d.EntitySet, d.PrimaryID, q.params, page.next))
 	case notes != nil && !s.opts.Assumptions.KeepDeltaLinkWithAnnotations:
 		return ""
 	}

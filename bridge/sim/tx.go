@@ -2,8 +2,8 @@ package sim
 
 import (
 	"context"
-	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,8 +15,14 @@ type tx struct {
 	s       *Server
 	now     time.Time
 	request string
-	// undo runs backwards when a change set fails; nil outside of one.
+	// undo runs backwards when the unit fails; nil where that cannot happen.
 	undo *[]func()
+	// set means that the unit holds several requests or targets.
+	set bool
+	// announced are the webhook calls to send once the unit has succeeded.
+	announced []hookCall
+	// stored are the changes for the data file, when there is one.
+	stored []byte
 	// reserved is a row version taken earlier, for a late commit; 0 takes the next.
 	reserved int64
 }
@@ -37,7 +43,16 @@ func (s *Server) update(ctx context.Context, fn func(*tx) *apiError) *apiError {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return fn(&tx{s: s, now: s.opts.Now(), request: requestID(ctx)})
+	x := &tx{s: s, now: s.opts.Now(), request: requestID(ctx)}
+	if s.store == nil {
+		return fn(x)
+	}
+	// The writes of a refused request stay, as without a data file.
+	var refused *apiError
+	if err := s.transact(x, func() error { refused = fn(x); return nil }); err != nil {
+		return &apiError{Status: http.StatusServiceUnavailable, Message: err.Error()}
+	}
+	return refused
 }
 
 // view runs fn under the read lock.
@@ -49,49 +64,21 @@ func (s *Server) view(ctx context.Context, fn func()) {
 	fn()
 }
 
-// atomically runs fn with a handler whose writes all take effect, or none when fn
-// returns an error, which it passes on. The server is locked meanwhile: fn must
-// send its requests to h and wait for nothing else of this server.
-func (s *Server) atomically(fn func(h http.Handler) error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var undo []func()
-	set := &tx{s: s, now: s.opts.Now(), undo: &undo}
-	mark := s.log.next()
-	done := false
-	roll := func() {
-		for i := len(undo) - 1; i >= 0; i-- {
-			undo[i]()
-		}
-		s.log.rollback(mark, s.opts.Now().UnixNano())
-	}
-	defer func() {
-		if !done { // fn panicked
-			roll()
-		}
-	}()
-	err := fn(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		set.request = r.Header.Get(clientRequestHeader)
-		s.dispatch(w, r.WithContext(context.WithValue(r.Context(), txKey{}, set)))
-	}))
-	done = true
-	if err != nil {
-		roll()
-		return fmt.Errorf("change set rolled back: %w", err)
-	}
-	for _, t := range s.tables() {
-		t.compact()
-	}
-	return nil
-}
-
 // nextVersion takes the next row version. Versions of rolled-back writes stay unused.
 func (x *tx) nextVersion() int64 {
 	if x.reserved > 0 {
 		return x.reserved
 	}
-	x.s.version++
-	return x.s.version
+	return x.s.takeVersion()
+}
+
+// takeVersion gives out the next row version. It needs the lock.
+func (s *Server) takeVersion() int64 {
+	s.version++
+	if s.store != nil {
+		s.store.reserve(s.version)
+	}
+	return s.version
 }
 
 // put stores cells as the new version of the record, which is new when old is
@@ -100,12 +87,12 @@ func (x *tx) put(t *table, id uuid.UUID, old *row, cells []string) (*row, *apiEr
 	d := t.def.Load()
 	exact := x.s.opts.Assumptions.CaseSensitiveKeys
 	next := &row{id: id, cells: packCells(d, cells)}
-	for _, k := range d.keys {
-		f := foldedKey(d, k, next, cells, exact)
-		if f == "" {
+	folded := make([]string, len(d.keys))
+	for i, k := range d.keys {
+		if folded[i] = foldedKey(d, k, next, cells, exact); folded[i] == "" {
 			continue
 		}
-		if owner, taken := t.keys[k.name][f]; taken && owner != id {
+		if owner, taken := t.keys[k.name][folded[i]]; taken && owner != id {
 			return nil, duplicateKey(d, k, next, cells)
 		}
 	}
@@ -113,13 +100,12 @@ func (x *tx) put(t *table, id uuid.UUID, old *row, cells []string) (*row, *apiEr
 	operation := "create"
 	if old != nil {
 		operation = "update"
-		t.removeKeys(d, old, old.unpack(d, nil), exact)
 		old.superseded = true
 		t.superseded++
 	} else {
 		t.order.add(id)
 	}
-	t.insertKeys(d, next, cells, exact)
+	t.moveKeys(d, old, id, folded, exact)
 	t.rows[id] = next
 	t.addChange(next)
 	if x.undo != nil {
@@ -127,6 +113,7 @@ func (x *tx) put(t *table, id uuid.UUID, old *row, cells []string) (*row, *apiEr
 	} else {
 		t.compact()
 	}
+	x.store(d, id, next.version, next)
 	x.log(logRecord{kind: KindCommit, operation: operation, table: t, id: id, version: next.version, row: next})
 	return next, nil
 }
@@ -134,7 +121,11 @@ func (x *tx) put(t *table, id uuid.UUID, old *row, cells []string) (*row, *apiEr
 // unput takes back the latest put.
 func (t *table) unput(d *tableDef, r, old *row, exact bool) {
 	t.removeKeys(d, r, r.unpack(d, nil), exact)
-	t.changes = t.changes[:len(t.changes)-1]
+	last := len(t.changes) - 1
+	if t.changes[last] != r { // a late commit
+		last = slices.Index(t.changes, r)
+	}
+	t.changes = slices.Delete(t.changes, last, last+1)
 	if old == nil {
 		delete(t.rows, r.id)
 		t.order.remove()
@@ -169,6 +160,7 @@ func (x *tx) remove(t *table, old *row) {
 	} else {
 		t.compact()
 	}
+	x.store(d, old.id, version, nil)
 	x.log(logRecord{kind: KindCommit, operation: "delete", table: t, id: old.id, version: version})
 }
 

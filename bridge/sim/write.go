@@ -20,6 +20,8 @@ type writeRequest struct {
 	delete bool
 	// caller is the user the write is made by.
 	caller uuid.UUID
+	// method is that of the HTTP request, "" for a write by a method of Server.
+	method string
 	// ifMatch and ifNoneMatch are "", "*" or an entity tag.
 	ifMatch, ifNoneMatch string
 }
@@ -46,7 +48,14 @@ type writeResult struct {
 // write applies q, and logs the attempt and how it ended.
 func (x *tx) write(q *writeRequest) (writeResult, *apiError) {
 	attempt := x.logAttempt(q)
-	res, e := x.apply(q)
+	var res writeResult
+	var e *apiError
+	if q.method != "" {
+		e = x.abortedWrite(q, q.table.def.Load())
+	}
+	if e == nil {
+		res, e = x.apply(q)
+	}
 	if e != nil {
 		x.logRefusal(attempt, e)
 	}
@@ -81,12 +90,22 @@ func (x *tx) apply(q *writeRequest) (writeResult, *apiError) {
 		return writeResult{}, notFound(d, q.key)
 	case q.delete:
 		x.remove(q.table, old)
+		x.announce(messageDelete, q, old)
 		return writeResult{}, nil
 	case old == nil:
+		if e := x.lostRace(q, d); e != nil {
+			return writeResult{}, e
+		}
 		r, e := x.create(q, d)
+		if e == nil {
+			x.announce(messageCreate, q, r)
+		}
 		return writeResult{row: r, created: true}, e
 	}
 	r, e := x.change(q, d, old)
+	if e == nil {
+		x.announce(messageUpdate, q, r)
+	}
 	return writeResult{row: r}, e
 }
 
@@ -131,7 +150,7 @@ func (x *tx) create(q *writeRequest, d *tableDef) (*row, *apiError) {
 					return nil, notSimulated("creating a record by a key with the polymorphic lookup '%s'.", c.LogicalName)
 				}
 				cell = "0" + cell
-			} else if e := checkKeyCell(c, cell); e != nil {
+			} else if e := checkKeyCell(d, c, cell); e != nil {
 				return nil, e
 			}
 			cells[column] = cell
@@ -145,13 +164,16 @@ func (x *tx) create(q *writeRequest, d *tableDef) (*row, *apiError) {
 		return nil, e
 	}
 	x.derive(d, cells, q.caller, true)
+	if e := x.checkHook(d, cells); e != nil {
+		return nil, e
+	}
 	return x.put(q.table, id, nil, cells)
 }
 
 // checkKeyCell repeats the length check that reading a key leaves out.
-func checkKeyCell(c *schema.Column, cell string) *apiError {
+func checkKeyCell(d *tableDef, c *schema.Column, cell string) *apiError {
 	_, e := encodeCell(c, []byte(cell))
-	return e
+	return inTable(d, e)
 }
 
 func (x *tx) newID(q *writeRequest, d *tableDef) (uuid.UUID, *apiError) {
@@ -195,11 +217,17 @@ func (x *tx) change(q *writeRequest, d *tableDef, old *row) (*row, *apiError) {
 		return nil, e
 	}
 	x.derive(d, cells, q.caller, false)
+	if e := x.checkHook(d, cells); e != nil {
+		return nil, e
+	}
 	return x.put(q.table, old.id, old, cells)
 }
 
 // fill copies the body into cells and resolves its binds.
 func (x *tx) fill(q *writeRequest, d *tableDef, cells []string, create bool) *apiError {
+	if e := refuseSecured(q, d, create); e != nil {
+		return e
+	}
 	for _, set := range q.body.sets {
 		c := &d.Columns[set.column]
 		if isSystem(c) || c.CreateOnly && !create || c.UpdateOnly && create {
