@@ -51,7 +51,6 @@ func TestABadAnswerNeverAdvancesTheCheckpoint(t *testing.T) {
 		{kind: sim.FaultServerError},
 		{kind: sim.FaultPlainError, rule: sim.Rule{Status: 500}},
 		{kind: sim.FaultForeignLink, rule: sim.Rule{Host: "evil.example"}, halts: true},
-		{kind: sim.FaultExpiredToken, halts: true},
 	} {
 		t.Run(string(c.kind), func(t *testing.T) {
 			t.Parallel()

@@ -42,9 +42,11 @@ type Bridge struct {
 	conn     *jet.Conn
 	client   *webapi.Client
 	admin    *admin.Server
-	schemas  atomic.Pointer[map[string]tableSchema]
-	tables   atomic.Pointer[[]*table]
-	routes   atomic.Pointer[[]*route]
+	// doorbellAddr is set while the doorbell's port is open.
+	doorbellAddr atomic.Pointer[string]
+	schemas      atomic.Pointer[map[string]tableSchema]
+	tables       atomic.Pointer[[]*table]
+	routes       atomic.Pointer[[]*route]
 }
 
 // table is one followed table; route one running route.

@@ -18,21 +18,6 @@ type tableSchema struct {
 	doc     []byte
 }
 
-// wantedTables lists every table whose metadata the configuration needs.
-func (b *Bridge) wantedTables() []string {
-	var names []string
-	for _, t := range b.cfg.Outbound.Tables {
-		names = append(names, t.Table)
-	}
-	for _, r := range b.cfg.Inbound.Routes {
-		if r.Mapping != nil {
-			names = append(names, r.Mapping.Tables()...)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
 // metadata loads the catalog, waiting while Customer Engagement is away.
 func (b *Bridge) metadata(ctx context.Context) (cat schema.Catalog, orgID string, err error) {
 	err = b.await(ctx, "who am I", func(ctx context.Context) error {
@@ -45,7 +30,7 @@ func (b *Bridge) metadata(ctx context.Context) (cat schema.Catalog, orgID string
 	}
 	err = b.await(ctx, "metadata", func(ctx context.Context) error {
 		var err error
-		cat, err = b.client.Metadata(ctx, b.wantedTables())
+		cat, err = b.client.Metadata(ctx, b.cfg.Tables())
 		return err
 	})
 	return cat, orgID, err
@@ -141,6 +126,7 @@ func (b *Bridge) tableConfig(c TableConfig, t *schema.Table, orgID string) (outb
 		OrgID:        orgID,
 		Start:        c.Start,
 		PollInterval: c.Poll,
+		MaxDeletes:   c.MaxDeletes,
 	}, tableSchema{version: version, doc: doc}, nil
 }
 

@@ -55,6 +55,7 @@ type Config struct {
 	Outbound  OutboundConfig
 	Inbound   InboundConfig
 	Admin     AdminConfig
+	Doorbell  DoorbellConfig
 	// ShutdownGrace bounds how long Stop waits for running work.
 	ShutdownGrace time.Duration
 }
@@ -69,16 +70,15 @@ type WebAPIConfig struct {
 	Timeout time.Duration
 	// MaxInFlight bounds the requests running at once, both directions together.
 	MaxInFlight int
+	// BatchMax is the most writes that may share one $batch request, 1 for none;
+	// BatchLinger bounds how long a write waits for others to share one with.
+	BatchMax    int
+	BatchLinger time.Duration
 	Auth        AuthConfig
-}
-
-// AuthConfig chooses how to log in. Method is "none" or "client_credentials".
-type AuthConfig struct {
-	Method       string
-	TokenURL     string
-	ClientID     string
-	ClientSecret Secret
-	Scope        string
+	TLS         TLSConfig
+	// Proxy is http://host:port, or "environment" for HTTPS_PROXY and friends; empty
+	// means none.
+	Proxy string
 }
 
 // NATSConfig says which JetStream to use: Embedded, or servers by URL.
@@ -90,6 +90,7 @@ type NATSConfig struct {
 	User            string
 	Password        Secret
 	Token           Secret
+	TLS             TLSConfig
 	InboxPrefix     string
 }
 
@@ -137,6 +138,8 @@ type TableConfig struct {
 	PageSize int
 	Start    outbound.Start
 	Mode     event.Mode
+	// MaxDeletes bounds the deletes of one resync; 0 is 1000 or a tenth of the rows.
+	MaxDeletes int
 
 	at       position
 	columnAt []schema.Problem // the place of each column, without a text
@@ -173,8 +176,19 @@ type RouteConfig struct {
 	Receipts    string
 	Shadow      bool
 	// GiveUp is how long a message waits for a record it refers to.
-	GiveUp  time.Duration
-	Mapping *mapping.Spec
+	GiveUp time.Duration
+	// Verdicts are those that this route gives otherwise: by error code of the
+	// platform ("0x80040265") or HTTP status ("409") one of retry, park, reject, stop.
+	Verdicts map[string]string
+	// ParkAfter is how long it waits in hand before it is parked.
+	ParkAfter time.Duration
+	// AmbiguityBound is how long the next message of a key waits after a write
+	// whose answer was lost; 0 for not at all.
+	AmbiguityBound time.Duration
+	// StopAfter is how many refused keys in a row stop the route; 0 for 20 that
+	// speak of rights or configuration, -1 for never.
+	StopAfter int
+	Mapping   *mapping.Spec
 
 	at position
 }
@@ -204,7 +218,7 @@ func (p position) problem(field, text string) schema.Problem {
 func DefaultConfig() Config {
 	return Config{
 		Prefix: "crm",
-		WebAPI: WebAPIConfig{Version: "v9.2", Timeout: 100 * time.Second, MaxInFlight: 52, Auth: AuthConfig{Method: "none"}},
+		WebAPI: WebAPIConfig{Version: "v9.2", Timeout: 100 * time.Second, MaxInFlight: 52, BatchMax: 1, BatchLinger: 2 * time.Millisecond, Auth: AuthConfig{Method: "none"}},
 		NATS: NATSConfig{
 			InboxPrefix: "_INBOX",
 		},
@@ -212,6 +226,7 @@ func DefaultConfig() Config {
 		Stream:    StreamConfig{Replicas: 1, HistoryPerRecord: 8, MaxBytes: -1},
 		Outbound:  OutboundConfig{},
 		Admin:     AdminConfig{Listen: ""},
+		Doorbell:  DoorbellConfig{Path: "/doorbell", Name: "code", Gap: time.Second},
 
 		ShutdownGrace: 20 * time.Second,
 	}

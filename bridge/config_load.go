@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"cebridge/bridge/admin"
+	"cebridge/bridge/internal/webapi"
 	"cebridge/bridge/internal/yamltree"
 	"cebridge/inbound"
 	"cebridge/outbound"
@@ -91,6 +92,7 @@ func (r *reader) root(m *yamltree.Map) {
 	r.outbound(m.Map("outbound"))
 	r.inbound(m.Map("inbound"))
 	r.admin(m.Map("admin"))
+	r.doorbell(m.Map("doorbell"))
 	if len(c.Outbound.Tables) == 0 && len(c.Inbound.Routes) == 0 && len(r.doc.Problems()) == 0 {
 		m.Note("", "nothing to do: name at least one table under outbound.tables or one route under inbound.routes")
 	}
@@ -112,36 +114,17 @@ func (r *reader) webapi(m, root *yamltree.Map) {
 	c.Version = m.Choice("version", c.Version, "v9.0", "v9.1", "v9.2")
 	c.Timeout = m.Duration("timeout", c.Timeout, time.Second, 10*time.Minute)
 	c.MaxInFlight = int(m.Int("max_in_flight", int64(c.MaxInFlight), 1, 1000))
+	batch := m.Map("batch")
+	c.BatchMax = int(batch.Int("max", int64(c.BatchMax), 1, 1000))
+	c.BatchLinger = batch.Duration("linger", c.BatchLinger, 100*time.Microsecond, time.Second)
+	batch.Done()
 	if m.Has("auth") {
 		r.auth(m.Map("auth"))
 	}
-	m.Done()
-}
-
-func (r *reader) auth(m *yamltree.Map) {
-	a := &r.cfg.WebAPI.Auth
-	a.Method = m.Choice("method", "none", "none", "client_credentials")
-	if a.Method == "client_credentials" {
-		a.TokenURL = m.String("token_url", "")
-		if tenant := m.String("tenant", ""); tenant != "" {
-			if a.TokenURL != "" {
-				m.Note("tenant", "give either tenant or token_url")
-			}
-			a.TokenURL = "https://login.microsoftonline.com/" + url.PathEscape(tenant) + "/oauth2/v2.0/token"
-		}
-		if a.TokenURL == "" {
-			m.Note("tenant", "required: the tenant, or token_url")
-		}
-		a.ClientID = m.String("client_id", "")
-		a.ClientSecret = NewSecret(m.Secret("client_secret"))
-		a.Scope = m.String("scope", "")
-		if a.ClientID == "" {
-			m.Note("client_id", "required for client_credentials")
-		}
-		if a.ClientSecret.Text() == "" && !m.Has("client_secret") {
-			m.Note("client_secret", "required for client_credentials; write ${NAME} or ${file:/path}")
-		}
+	if m.Has("tls") {
+		c.TLS = r.tls(m.Map("tls"))
 	}
+	c.Proxy = r.proxy(m)
 	m.Done()
 }
 
@@ -211,12 +194,7 @@ func (r *reader) nats(root *yamltree.Map) {
 			break
 		}
 	}
-	c.CredentialsFile = m.String("credentials_file", "")
-	c.NKeyFile = m.String("nkey_file", "")
-	c.User = m.String("user", "")
-	c.Password = NewSecret(m.Secret("password"))
-	c.Token = NewSecret(m.Secret("token"))
-	c.InboxPrefix = m.String("inbox_prefix", c.InboxPrefix)
+	r.natsLogin(m)
 	m.Done()
 }
 
@@ -248,14 +226,15 @@ func (r *reader) outbound(m *yamltree.Map) {
 	for _, name := range tables.Names() {
 		t := tables.Map(name)
 		cfg := TableConfig{
-			Table:    name,
-			Columns:  t.Strings("columns"),
-			columnAt: t.Places("columns"),
-			Poll:     t.Duration("poll", 5*time.Second, 100*time.Millisecond, 24*time.Hour),
-			PageSize: int(t.Int("page_size", 5000, 1, 5000)),
-			Start:    outbound.Start(t.Choice("start", string(outbound.StartLoad), string(outbound.StartLoad), string(outbound.StartNow))),
-			Mode:     event.Mode(t.Choice("mode", string(event.Structured), string(event.Structured), string(event.Binary))),
-			at:       r.at(t.Node(), t.Path()),
+			Table:      name,
+			Columns:    t.Strings("columns"),
+			columnAt:   t.Places("columns"),
+			Poll:       t.Duration("poll", 5*time.Second, 100*time.Millisecond, 24*time.Hour),
+			PageSize:   int(t.Int("page_size", 5000, 1, 5000)),
+			Start:      outbound.Start(t.Choice("start", string(outbound.StartLoad), string(outbound.StartLoad), string(outbound.StartNow))),
+			MaxDeletes: int(t.Int("max_deletes", 0, 0, 1_000_000_000)),
+			Mode:       event.Mode(t.Choice("mode", string(event.Structured), string(event.Structured), string(event.Binary))),
+			at:         r.at(t.Node(), t.Path()),
 		}
 		if !schema.ValidToken(name) {
 			t.Note("", "%q is not a table's logical name", name)
@@ -369,10 +348,11 @@ func (r *reader) route(name string, m *yamltree.Map) {
 	}
 	cfg.Shadow = m.Bool("shadow", false)
 	cfg.GiveUp = m.Duration("give_up", 10*time.Minute, time.Second, 30*24*time.Hour)
+	cfg.ParkAfter = m.Duration("park_after", inbound.DefaultParkAfter, 100*time.Millisecond, time.Hour)
+	cfg.AmbiguityBound = m.Duration("ambiguity_bound", inbound.DefaultAmbiguityBound, 0, time.Hour)
+	cfg.StopAfter = int(m.Int("stop_after", 0, -1, 100000))
+	cfg.Verdicts = r.verdicts(m.Map("verdicts"))
 	m.Allow(mapping.Fields()...)
-	if m.Has("revision") {
-		m.Note("revision", "not supported yet: the order guard would be silently missing; leave it out")
-	}
 	if m.Node() != nil {
 		spec, problems := mapping.Parse(r.doc.File, m.Path(), m.Node())
 		r.doc.Add(problems...)
@@ -382,6 +362,21 @@ func (r *reader) route(name string, m *yamltree.Map) {
 	}
 	m.Done()
 	r.cfg.Inbound.Routes = append(r.cfg.Inbound.Routes, cfg)
+}
+
+func (r *reader) verdicts(m *yamltree.Map) map[string]string {
+	if len(m.Names()) == 0 {
+		return nil
+	}
+	texts := map[string]string{}
+	for _, name := range m.Names() {
+		texts[name] = m.String(name, "")
+		if _, err := webapi.NewOverrides(map[string]string{name: texts[name]}); err != nil {
+			m.Note(name, "%v", err)
+		}
+	}
+	m.Done()
+	return texts
 }
 
 func (r *reader) start(cfg *RouteConfig, m *yamltree.Map) {

@@ -28,22 +28,25 @@ func TestAFullFileSetsEveryField(t *testing.T) {
 	want := Config{
 		Org: "contoso", Prefix: "acme", Provision: "verify", ShutdownGrace: 10 * time.Second,
 		WebAPI: WebAPIConfig{
-			URL: "https://contoso.crm4.dynamics.com", Version: "v9.1", Timeout: 30 * time.Second, MaxInFlight: 10,
+			URL: "https://contoso.crm4.dynamics.com", Version: "v9.1", Timeout: 30 * time.Second, MaxInFlight: 10, BatchMax: 100, BatchLinger: 5 * time.Millisecond,
 			Auth: AuthConfig{
 				Method:   "client_credentials",
 				TokenURL: "https://login.microsoftonline.com/contoso.example/oauth2/v2.0/token",
 				ClientID: "00000000-0000-0000-0000-000000000001", ClientSecret: secret,
 			},
+			TLS:   TLSConfig{CAFile: "/etc/ssl/contoso.pem", CertFile: "/etc/ssl/bridge.pem", KeyFile: "/etc/ssl/bridge.key"},
+			Proxy: "http://proxy.contoso.example:3128",
 		},
 		NATS: NATSConfig{
 			URLs: []string{"nats://a:4222", "tls://b:4222"}, User: "bridge", Password: secret, InboxPrefix: "_INBOX_bridge",
+			TLS: TLSConfig{CAFile: "/etc/ssl/nats.pem", CertFile: "/etc/ssl/bridge.pem", KeyFile: "/etc/ssl/bridge.key"},
 		},
 		Stream: StreamConfig{Name: "EVENTS", Replicas: 3, HistoryPerRecord: -1, MaxBytes: 10 << 30},
 		Outbound: OutboundConfig{
 			TypePrefix: "com.contoso.crm", SourcePrefix: "/contoso", SchemaBase: "https://schemas.contoso.example",
 			Tables: []TableConfig{{
 				Table: "account", Columns: []string{"name", "accountnumber"}, Poll: 2 * time.Second, PageSize: 1000,
-				Start: outbound.StartNow, Mode: event.Binary,
+				Start: outbound.StartNow, Mode: event.Binary, MaxDeletes: 500,
 			}},
 		},
 		Inbound: InboundConfig{
@@ -53,9 +56,12 @@ func TestAFullFileSetsEveryField(t *testing.T) {
 				Format:    inbound.FormatJSON,
 				PlainType: "com.example.customer", Unmatched: inbound.UnmatchedDeadLetter, Concurrency: 8,
 				AckWait: 20 * time.Second, Receipts: "erp.receipts", Shadow: true, GiveUp: time.Hour,
+				Verdicts:  map[string]string{"0x80040265": "retry"},
+				ParkAfter: 5 * time.Second, AmbiguityBound: time.Minute, StopAfter: 50,
 			}},
 		},
-		Admin: AdminConfig{Listen: "0.0.0.0:8080", AllowRemote: true, AllowedHosts: []string{"bridge.contoso.example"}},
+		Admin:    AdminConfig{Listen: "0.0.0.0:8080", AllowRemote: true, AllowedHosts: []string{"bridge.contoso.example"}},
+		Doorbell: DoorbellConfig{Listen: "0.0.0.0:8443", Path: "/ring", Key: secret, Name: "x-ring-key", Gap: 5 * time.Second},
 	}
 	opts := []cmp.Option{
 		cmp.AllowUnexported(Secret{}), cmpopts.IgnoreUnexported(TableConfig{}, RouteConfig{}),

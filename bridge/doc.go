@@ -17,6 +17,11 @@
 // and are settled; the NATS connection drains; an embedded server stops; telemetry
 // is flushed; the admin port closes last, so that probes see the drain.
 //
+// An Operator does what a person asks for beside running bridges: it compares Customer
+// Engagement with the stream, replays and erases events, plans and applies what the
+// organization and JetStream lack, and asks running bridges over NATS to poll, pause,
+// resume or resync a table. It starts nothing and needs no bridge but for the last.
+//
 // The process keeps no state of its own. Everything it must remember is on the
 // streams, so it may be killed anywhere and started anywhere else.
 package bridge

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cebridge/bridge/internal/jet"
+	"cebridge/bridge/internal/webapi"
 	"cebridge/inbound"
 	"cebridge/outbound"
 	"cebridge/schema"
@@ -42,7 +43,10 @@ func (b *Bridge) startFlows(ctx context.Context) error {
 	b.tables.Store(&tables)
 	b.routes.Store(&routes)
 	b.launch(tables, routes)
-	return nil
+	if err := b.startControl(tables); err != nil {
+		return err
+	}
+	return b.startDoorbell(tables)
 }
 
 func (b *Bridge) newTables(cat schema.Catalog, orgID string) ([]*table, error) {
@@ -56,7 +60,7 @@ func (b *Bridge) newTables(cat schema.Catalog, orgID string) ([]*table, error) {
 		}
 		schemas[c.Table] = doc
 		w, err := outbound.NewWorker(cfg, b.client, log, outbound.Deps{
-			Logger: b.log, Meter: b.prov.meter, Tracer: b.prov.tracer,
+			Logger: b.log, Meter: b.prov.meter, Tracer: b.prov.tracer, Retention: b.client,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("table %s: %w", c.Table, err)
@@ -69,12 +73,17 @@ func (b *Bridge) newTables(cat schema.Catalog, orgID string) ([]*table, error) {
 
 func (b *Bridge) newRoutes(ctx context.Context, programs map[string]*mapping.Program) ([]*route, error) {
 	var routes []*route
+	arrivals := inbound.NewArrivals()
 	outbox := b.conn.Outbox(b.names.DeadStream(), b.names, jet.OutboxSettings{TypePrefix: b.cfg.Outbound.TypePrefix})
 	for _, c := range b.cfg.Inbound.Routes {
 		cfg := inbound.RouteConfig{
 			Name: c.Name, Format: c.Format, EventType: c.PlainType, Unmatched: c.Unmatched, Concurrency: c.Concurrency,
 			AckWait: c.AckWait, Receipts: c.Receipts, Shadow: c.Shadow, GiveUpParked: c.GiveUp,
 			MaxHeld: max(inbound.DefaultMaxHeld, c.Concurrency), Grace: b.cfg.ShutdownGrace,
+			ParkAfter: c.ParkAfter, AmbiguityBound: c.AmbiguityBound, StopWindow: c.StopAfter,
+		}
+		if cfg.AmbiguityBound == 0 {
+			cfg.AmbiguityBound = -1
 		}
 		feed, err := b.conn.Feed(ctx, jet.FeedConfig{
 			Stream: c.Stream, Durable: b.durable(c.Name), Subjects: c.Subjects,
@@ -86,11 +95,17 @@ func (b *Bridge) newRoutes(ctx context.Context, programs map[string]*mapping.Pro
 			return nil, fmt.Errorf("route %s: %w", c.Name, err)
 		}
 		name := c.Name
+		overrides, err := webapi.NewOverrides(c.Verdicts)
+		if err != nil {
+			return nil, fmt.Errorf("route %s: verdicts: %w", name, err)
+		}
 		deps := inbound.Deps{Logger: b.log, Meter: b.prov.meter, Tracer: b.prov.tracer}
+		deps.Revisions = b.conn.Revisions(b.EventStream(), b.names, c.Name)
+		deps.Parking, deps.Arrivals = b.conn.Parking(b.names.DeadStream(), b.names, c.Name), arrivals
 		if b.opt.settled != nil {
 			deps.Observe = func(s inbound.Settled) { b.opt.settled(name, s) }
 		}
-		r, err := inbound.NewRoute(cfg, feed, programs[name], b.client, outbox, deps)
+		r, err := inbound.NewRoute(cfg, feed, programs[name], webapi.Override(b.client, overrides), outbox, deps)
 		if err != nil {
 			return nil, fmt.Errorf("route %s: %w", name, err)
 		}

@@ -27,6 +27,8 @@ type rig struct {
 	nats    string
 	settled chan inbound.Settled
 	opts    []bridge.Option
+	// head is how every configuration begins.
+	head string
 }
 
 // newSim starts a simulator with the people and places that tests refer to.
@@ -71,7 +73,7 @@ func newRigWith(t *testing.T, text string, o sim.Options, prepare func(*sim.Serv
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
-	r := &rig{t: t, ctx: ctx, settled: make(chan inbound.Settled, 1000), opts: opts}
+	r := &rig{t: t, ctx: ctx, settled: make(chan inbound.Settled, 1000), opts: opts, head: head}
 	r.sim, r.url = newSim(t, o)
 	if prepare != nil {
 		prepare(r.sim)
@@ -99,7 +101,7 @@ func newRigWith(t *testing.T, text string, o sim.Options, prepare func(*sim.Serv
 func (r *rig) start(text string) {
 	r.t.Helper()
 	opts := append(r.opts, bridge.WithSettled(func(_ string, s inbound.Settled) { r.settled <- s }))
-	b, err := bridge.New(parse(r.t, head+text, r.url, r.nats), opts...)
+	b, err := bridge.New(parse(r.t, r.head+text, r.url, r.nats), opts...)
 	if err != nil {
 		r.t.Fatal(err)
 	}

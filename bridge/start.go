@@ -59,10 +59,14 @@ func (b *Bridge) startNATS(ctx context.Context) error {
 		b.embedded = e
 		b.cleanup.push("embedded NATS server", time.Minute, func(context.Context) error { e.Stop(); return nil })
 	}
+	conf, err := n.TLS.build()
+	if err != nil {
+		return fmt.Errorf("connect to NATS: %w", err)
+	}
 	conn, err := jet.Connect(ctx, jet.Config{
 		URLs: n.URLs, Embedded: b.embedded, Name: "cebridge " + b.cfg.Org,
 		CredentialsFile: n.CredentialsFile, NKeyFile: n.NKeyFile, User: n.User,
-		Password: n.Password.Text(), Token: n.Token.Text(), InboxPrefix: n.InboxPrefix,
+		Password: n.Password.Text(), Token: n.Token.Text(), InboxPrefix: n.InboxPrefix, TLS: conf,
 		Logger: b.log, Meter: b.prov.meter,
 	})
 	if err != nil {
@@ -102,18 +106,19 @@ func (b *Bridge) provideStreams(ctx context.Context) error {
 
 func (b *Bridge) startWebAPI(ctx context.Context) error {
 	w := b.cfg.WebAPI
-	var auth webapi.Authenticator
-	if w.Auth.Method == "client_credentials" {
-		login, err := webapi.NewClientCredentials(webapi.ClientCredentialsConfig{
-			TokenURL: w.Auth.TokenURL, ClientID: w.Auth.ClientID, ClientSecret: w.Auth.ClientSecret.Text(), Scope: w.Auth.Scope, URL: w.URL, Meter: b.prov.meter,
-		})
-		if err != nil {
-			return fmt.Errorf("web api login: %w", err)
-		}
-		auth = login
+	auth, err := w.login(b.prov.meter)
+	if err != nil {
+		return fmt.Errorf("web api login: %w", err)
 	}
+	conf, err := w.TLS.build()
+	if err != nil {
+		return fmt.Errorf("web api: %w", err)
+	}
+	proxy, fromEnvironment := w.proxy()
 	client, err := webapi.New(webapi.Config{
+		TLS: conf, ProxyURL: proxy, ProxyFromEnvironment: fromEnvironment,
 		URL: w.URL, Version: w.Version, Auth: auth, Timeout: w.Timeout, MaxInFlight: w.MaxInFlight,
+		Batch:     webapi.BatchConfig{Max: w.BatchMax, Linger: w.BatchLinger},
 		Transport: b.opt.transport, Logger: b.log, Meter: b.prov.meter, Tracer: b.prov.tracer,
 	})
 	if err != nil {
@@ -128,13 +133,14 @@ func (b *Bridge) startWebAPI(ctx context.Context) error {
 func (b *Bridge) await(ctx context.Context, what string, fn func(context.Context) error) error {
 	wait := 500 * time.Millisecond
 	said := ""
+	var last error // why it waits, which the end of ctx alone would not tell
 	for {
 		err := fn(ctx)
 		o := outcome.Of(err)
 		if err == nil || ctx.Err() != nil || o == nil || !passing(o.Verdict) {
 			b.waiting.Store(nil)
 			if err != nil {
-				return fmt.Errorf("%s: %w", what, errors.Join(err, ctx.Err()))
+				return fmt.Errorf("%s: %w", what, errors.Join(err, ctx.Err(), last))
 			}
 			return nil
 		}
@@ -142,6 +148,7 @@ func (b *Bridge) await(ctx context.Context, what string, fn func(context.Context
 			b.log.Warn("waiting to start", "for", what, "error", text)
 			said = text
 		}
+		last = err
 		b.waiting.Store(&what)
 		delay := max(wait, o.RetryAfter)
 		wait = min(2*wait, 30*time.Second)
@@ -149,7 +156,7 @@ func (b *Bridge) await(ctx context.Context, what string, fn func(context.Context
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("%s: %w", what, ctx.Err())
+			return fmt.Errorf("%s: %w", what, errors.Join(ctx.Err(), last))
 		case <-timer.C:
 		}
 	}

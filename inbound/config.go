@@ -33,15 +33,18 @@ const (
 
 // The defaults of a RouteConfig's zero values.
 const (
-	DefaultConcurrency   = 52
-	DefaultMaxHeld       = 1024
-	DefaultAckWait       = 30 * time.Second
-	DefaultRetryMin      = 500 * time.Millisecond
-	DefaultRetryMax      = time.Minute
-	DefaultGiveUpParked  = 10 * time.Minute
-	DefaultStopWindow    = 20
-	DefaultGrace         = 20 * time.Second
-	DefaultSettleTimeout = 5 * time.Second
+	DefaultConcurrency  = 52
+	DefaultMaxHeld      = 1024
+	DefaultAckWait      = 30 * time.Second
+	DefaultRetryMin     = 500 * time.Millisecond
+	DefaultRetryMax     = time.Minute
+	DefaultGiveUpParked = 10 * time.Minute
+	DefaultStopWindow   = 20
+	DefaultParkAfter    = 10 * time.Second
+	// DefaultAmbiguityBound is the time after which Dataverse ends any operation.
+	DefaultAmbiguityBound = 2 * time.Minute
+	DefaultGrace          = 20 * time.Second
+	DefaultSettleTimeout  = 5 * time.Second
 )
 
 // RouteConfig is the configuration of one route. Zero values mean the defaults.
@@ -79,6 +82,13 @@ type RouteConfig struct {
 	// before the route stops. 0: DefaultStopWindow, counting only refusals that
 	// speak of rights or configuration; below 0: never.
 	StopWindow int
+	// ParkAfter is how long a message waits in hand for a record it refers to before
+	// it is parked, where the route can park.
+	ParkAfter time.Duration
+	// AmbiguityBound is how long a server may go on with a write whose answer was
+	// lost. The next message of that key waits so long, counted from the failure;
+	// the same one is sent again at once. Below 0: it does not wait.
+	AmbiguityBound time.Duration
 	// Grace is how long writes that already run may go on at the end.
 	Grace time.Duration
 	// SettleTimeout bounds one acknowledgement, dead letter or receipt, and the
@@ -96,6 +106,8 @@ func (c RouteConfig) withDefaults() RouteConfig {
 	set(&c.RetryMin, DefaultRetryMin)
 	set(&c.RetryMax, max(c.RetryMin, DefaultRetryMax))
 	set(&c.GiveUpParked, DefaultGiveUpParked)
+	set(&c.ParkAfter, DefaultParkAfter)
+	set(&c.AmbiguityBound, DefaultAmbiguityBound)
 	set(&c.Grace, DefaultGrace)
 	set(&c.SettleTimeout, DefaultSettleTimeout)
 	return c
@@ -139,7 +151,7 @@ func (c RouteConfig) validate() error {
 	if c.RetryMin < time.Millisecond || c.RetryMax < c.RetryMin {
 		bad("retry delays %s to %s: use 1ms or more, the smaller one first", c.RetryMin, c.RetryMax)
 	}
-	if c.GiveUpParked < 0 || c.Grace < 0 || c.SettleTimeout < 0 {
+	if c.GiveUpParked < 0 || c.ParkAfter < 0 || c.Grace < 0 || c.SettleTimeout < 0 {
 		bad("a duration is negative")
 	}
 	if strings.ContainsAny(c.Receipts, " \t\r\n*>") || strings.HasPrefix(c.Receipts, ".") ||

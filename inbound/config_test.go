@@ -14,6 +14,7 @@ func TestZeroValuesMeanTheDefaults(t *testing.T) {
 		Concurrency: 52, MaxHeld: 1024, AckWait: 30 * time.Second,
 		RetryMin: 500 * time.Millisecond, RetryMax: time.Minute, GiveUpParked: 10 * time.Minute,
 		Grace: 20 * time.Second, SettleTimeout: 5 * time.Second,
+		ParkAfter: 10 * time.Second, AmbiguityBound: 2 * time.Minute,
 	}
 	got := RouteConfig{Name: "erp"}.withDefaults()
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -1,6 +1,6 @@
 // Package inbound applies the messages of a stream to Customer Engagement: each
 // event becomes one keyed write, and its message is acknowledged only when that
-// write was accepted or the message lies in the dead letters.
+// write was accepted or the message lies in the dead letters or among the parked ones.
 //
 // A Route joins four ports: a Feed of deliveries, a Mapper from events to writes,
 // a Writer, and an Outbox for dead letters and receipts. Each message goes
@@ -9,10 +9,15 @@
 // # What a route promises
 //
 //   - No message is acknowledged before the Writer accepted its write, or before
-//     its dead letter is confirmed, or before it was found not to match. Receipts
-//     are confirmed before the acknowledgement too.
-//   - No message is lost: each ends written, rejected, unmatched or shadowed, or is
-//     left unacknowledged and comes again.
+//     its dead letter or parked copy is confirmed, or before it was found not to
+//     match. Receipts and revisions are confirmed before the acknowledgement too.
+//   - No message is lost: each ends written, superseded, rejected, unmatched or
+//     shadowed, or is parked, or left unacknowledged and comes again.
+//   - With a Reviser and Revisions, no event is written that is not newer than what
+//     this route applied last to its key, by whichever instance. A key about which
+//     nothing is stored, and an event without a revision, are not guarded.
+//   - An event is not written after its expirytime, unless an attempt before that
+//     failed ambiguously: then it is followed up.
 //   - Messages of one key are written in the order of the stream, one at a time,
 //     whatever retries, redeliveries, crashes and take-overs happen. Keys are
 //     those of schema.Write.Lane. Keys do not wait for each other.
@@ -21,6 +26,10 @@
 //     be written again, in its place.
 //   - The end of the process, a pause or a lost connection is never a verdict about
 //     a message.
+//
+// After an ambiguous failure, the next message of that key is written AmbiguityBound
+// later at the earliest, so that what the server may still be doing cannot come after
+// it. The same message is sent again at once. Other keys do not wait.
 //
 // What it cannot promise: a write whose process was stopped, or cut off from its
 // network, in the middle of a request may reach the server late, when another
@@ -33,7 +42,7 @@
 //	retry           again after a delay from RetryMin, doubling, to RetryMax, with jitter
 //	retry-after     the same, at least as long as the server asked, an hour at most
 //	retry-race      again at once, twice in a row; then rejected
-//	park            again with delays until GiveUpParked has passed; then rejected
+//	park            again with delays; parked after ParkAfter; rejected after GiveUpParked
 //	reauthenticate  as retry, with an alarm in Status and log until a write is accepted
 //	reject          dead letter
 //	stop            the route stops
@@ -43,13 +52,28 @@
 // ambiguous failure the same request is sent again while the later messages of
 // its key wait.
 //
-// The route also stops when the dead-letter stream is full, when the feed is
+// The route also stops when the stream of dead letters or of revisions is full, when the feed is
 // lost, and when StopWindow writes in a row over distinct keys are refused. A
 // stopped route lets running writes finish, acknowledges what they achieved and
 // nothing else, and waits for Resume; Status tells what to do.
 //
 // A message that is not an event, that cannot be mapped, or whose mapping panics
 // is rejected, and the route goes on.
+//
+// # Parking
+//
+// With a Parking, a message whose reference is missing for ParkAfter is stored there
+// and acknowledged, and so is a key with more than 100 messages behind one that fails
+// for a reason of its own. While a key has parked messages, every later one is parked
+// behind them. They go through all steps again, one at a time per key, oldest first:
+// when Arrivals tells that a record they bind was written, and on a timer of at most
+// five minutes. GiveUpParked counts from the first attempt, or from the parking.
+//
+// One instance at a time does that: whoever became the active client begins a term,
+// renews it while anything is parked, and waits an AckWait before its first try. An
+// instance that cannot renew tries nothing after three quarters of an AckWait, and
+// what it still parks is refused. Where nothing is delivered, so that nobody is the
+// active client, a term unchanged for two AckWaits is taken over.
 //
 // # Take-over
 //
@@ -59,7 +83,8 @@
 // again whenever Message.Claim changes, when Message.Number shows that deliveries
 // were lost on the way, and when the route could take nothing in for a third of
 // AckWait. It opens when everything that the server counts as unacknowledged is in
-// hand; then what waited starts in the order of the stream.
+// hand and the parked messages are known; then what waited starts in the order of the
+// stream.
 //
 // Everything in hand is extended every third of AckWait. When that fails for three
 // quarters of it, or the process stood still for a third, the session ends at
@@ -71,12 +96,13 @@
 //
 // At most MaxHeld messages, during a take-over at most the consumer's limit of
 // unacknowledged ones, and as many goroutines; Concurrency writes at once; 8192
-// remembered messages. The end takes at most Grace plus SettleTimeout, given
+// remembered messages and revisions; an index of the parked messages without their
+// content, of 100,000 before no further key is parked. The end takes at most Grace plus SettleTimeout, given
 // ports that honour their contexts.
 //
 // # Sources
 //
 // ADR-42 (pinned consumers) and the JetStream consumer documentation for
 // acknowledgement, redelivery and consumer positions; CloudEvents 1.0 with its
-// NATS binding; W3C Trace Context, linked and not inherited.
+// NATS binding and the documented extension Expiry Time; W3C Trace Context, linked and not inherited.
 package inbound

@@ -235,7 +235,7 @@ func testConfig() RouteConfig {
 	return RouteConfig{
 		Name: "erp", Format: FormatJSON, EventType: "com.example.changed", AckWait: 3 * time.Second,
 		Concurrency: 8, MaxHeld: 256, RetryMin: 100 * time.Millisecond, RetryMax: 2 * time.Second,
-		GiveUpParked: 30 * time.Second,
+		GiveUpParked: 30 * time.Second, AmbiguityBound: time.Second,
 	}
 }
 

@@ -97,6 +97,9 @@ func (s *session) lapsed(e *entry, now time.Time) bool {
 func (s *session) mine(e *entry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if e.parked != nil {
+		return true // the term is what counts for it, see apply
+	}
 	return !s.lapsed(e, time.Now())
 }
 

@@ -24,6 +24,10 @@ type progress struct {
 	attempts    int
 	first, last time.Time
 	retry       retryState
+	// ambiguous: an attempt failed whose write may have been made all the same.
+	ambiguous bool
+	// rest is how long a parked message is left alone after this try.
+	rest time.Duration
 	// settlement is nil until the message's fate is decided.
 	settlement *settlement
 }
@@ -34,7 +38,7 @@ type settlement struct {
 	result  schema.Result
 	err     *outcome.Error
 
-	lettered, receipted, acked bool
+	revised, parked, lettered, receipted, acked bool
 }
 
 // memory remembers the progress of messages across redeliveries, so that one

@@ -98,6 +98,13 @@ type Letter struct {
 	Method string
 	Path   string
 	Body   []byte
+	// Key is the hash of the addressed record's key (KeyHash), and Revision the
+	// event's revision; "" when unknown.
+	Key      string
+	Revision string
+	// Waits lists the records that the write refers to, as paths separated by
+	// blanks, when one of them is missing.
+	Waits string
 	// Attempts counts the requests sent; First and Last bound them in time.
 	Attempts int
 	First    time.Time
@@ -113,7 +120,7 @@ type Receipt struct {
 	// EventID and EventSource are those of the inbound event, "" when unreadable.
 	EventID     string
 	EventSource string
-	// Outcome is "written" or "rejected".
+	// Outcome is "written", "superseded" or "rejected".
 	Outcome string
 	Table   string
 	Effect  schema.Effect
@@ -124,7 +131,71 @@ type Receipt struct {
 	Text     string
 }
 
+// Applied is what was applied last to a key.
+type Applied struct {
+	// Revision is in the form of a Reviser, "" when nothing is known of the key.
+	Revision string
+	// Incarnation and Sequence name the message that brought it.
+	Incarnation string
+	Sequence    uint64
+	// Place is where the store keeps this; 0 when it keeps nothing.
+	Place uint64
+}
+
+// Revisions keeps, for every key of a route, what was applied last. All instances
+// of a route share it, and it outlives them.
+type Revisions interface {
+	// Applied reads what is stored of a key (KeyHash), not an older state of it.
+	Applied(ctx context.Context, key string) (Applied, error)
+	// Advance stores a in the place of what stood at a.Place, and returns the new
+	// place. It fails with ErrOutdated when something else stands there by now, and
+	// with ErrStateFull when there is no room.
+	Advance(ctx context.Context, key string, a Applied) (place uint64, err error)
+}
+
+// Parked is a message that waits longer than it may be kept in hand. Its letter
+// says why; First is when it began to wait.
+type Parked struct {
+	Letter *Letter
+	// Place is where the store keeps it; the messages of a key ascend in it.
+	Place uint64
+}
+
+// Parking keeps parked messages for all instances of a route. It survives them.
+type Parking interface {
+	Tenure
+	// Park returns once the message is stored, and sets its place. It may be
+	// repeated. Errors: ErrFenced when another term has begun, ErrOutboxFull.
+	Park(ctx context.Context, p *Parked) error
+	// Fetch reads a whole parked message; ErrNotParked when it is gone.
+	Fetch(ctx context.Context, p *Parked) (*Parked, error)
+	// Remove ends the parking of a message. It may be repeated.
+	Remove(ctx context.Context, p *Parked) error
+}
+
+// Tenure makes one instance at a time the one that parks messages and tries them
+// again.
+type Tenure interface {
+	// Open begins a term: whatever another instance still tries to park in an
+	// earlier one is refused from then on. It returns all that is parked; header
+	// and data of the messages may be left out.
+	Open(ctx context.Context) ([]*Parked, error)
+	// Hold renews the term; ErrFenced when another one has begun.
+	Hold(ctx context.Context) error
+	// Term is a number that changes with every Open and Hold of any instance; 0
+	// when nothing is parked.
+	Term(ctx context.Context) (uint64, error)
+}
+
 var (
+	// ErrFenced: another instance has begun a term of its own.
+	ErrFenced = errors.New("another instance parks the messages of this route now")
+	// ErrNotParked: the message is not parked any more.
+	ErrNotParked = errors.New("the message is not parked any more")
+	// ErrOutdated: somebody else stored another revision meanwhile.
+	ErrOutdated = errors.New("another instance stored a revision of this key meanwhile")
+	// ErrStateFull: the stream of revisions takes no more. Nothing is acknowledged.
+	ErrStateFull = errors.New("the stream that keeps revisions is full")
 	// ErrFeedLost: the stream or consumer is gone. A person must act.
 	ErrFeedLost = errors.New("the source stream or its consumer is gone")
 	// ErrOutboxFull: the dead-letter stream takes no more. Nothing is acknowledged.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	cloudevent "github.com/cloudevents/sdk-go/v2/event"
 
@@ -22,10 +23,23 @@ type Mapper interface {
 	Map(ctx context.Context, e *cloudevent.Event) (*schema.Write, error)
 }
 
+// Reviser is a Mapper that also tells how new an event is. A route whose Mapper is
+// one, and which has Deps.Revisions, writes no event that is not newer than what
+// was applied last to its key.
+type Reviser interface {
+	// Revision returns the event's revision in a form of which, among those with
+	// the same first byte, the greater text is the newer one; "" when it has none.
+	Revision(ctx context.Context, e *cloudevent.Event) (string, error)
+}
+
 // prepared is a message as far as it can be judged without any call.
 type prepared struct {
 	event *cloudevent.Event
 	write *schema.Write
+	// revision is "" when the order guard does not apply.
+	revision string
+	// expires is when the event loses its meaning, zero for never.
+	expires time.Time
 	// fate is set when no write is to be made.
 	fate *settlement
 }
@@ -75,6 +89,10 @@ func (r *Route) mapMessage(ctx context.Context, m *Message) (p prepared, err err
 	if p.event, err = r.decode(m); err != nil {
 		return p, &outcome.Error{Verdict: outcome.Reject, Reason: outcome.Invalid, Err: err}
 	}
+	if r.foreignRetry(m) {
+		p.fate = &settlement{outcome: Unmatching}
+		return p, nil
+	}
 	matched, err := r.mapper.Match(ctx, p.event)
 	if err != nil {
 		return p, err
@@ -83,11 +101,22 @@ func (r *Route) mapMessage(ctx context.Context, m *Message) (p prepared, err err
 		p.fate = r.unmatched()
 		return p, nil
 	}
+	if p.expires, err = expiry(p.event); err != nil {
+		return p, err
+	}
+	if expired := p.expired(time.Now()); expired != nil {
+		return p, expired
+	}
 	if p.write, err = r.mapper.Map(ctx, p.event); err != nil {
 		return p, err
 	}
 	if p.write == nil {
 		return p, errors.New("the mapping made no write")
+	}
+	if reviser, ok := r.mapper.(Reviser); ok && r.guard != nil {
+		if p.revision, err = reviser.Revision(ctx, p.event); err != nil {
+			return p, err
+		}
 	}
 	p.write.WantResult = p.write.WantResult || r.cfg.Receipts != ""
 	return p, nil

@@ -19,9 +19,12 @@ import (
 // What became of a message: the values of Settled.Outcome.
 const (
 	Written    = "written"
+	Superseded = "superseded"
 	Rejected   = "rejected"
 	Unmatching = "unmatched"
 	Shadowed   = "shadow"
+	// Waiting is counted for a message that was parked: it is settled later.
+	Waiting = "parked"
 )
 
 // Settled is a message that was acknowledged, with its fate.
@@ -41,6 +44,12 @@ type Deps struct {
 	Logger *slog.Logger
 	Meter  metric.Meter
 	Tracer trace.Tracer
+	// Revisions is the memory of the order guard; without it nothing is guarded.
+	Revisions Revisions
+	// Parking takes messages that wait long; without it they wait in memory.
+	Parking Parking
+	// Arrivals is shared by the routes of an organization.
+	Arrivals *Arrivals
 	// Observe is called once for each message settled by this process, after the
 	// acknowledgement is confirmed, from several goroutines.
 	Observe func(Settled)
@@ -58,6 +67,8 @@ type Route struct {
 	retry  retryPolicy
 	window *window
 	memory *memory
+	guard  *guard // nil when nothing is guarded
+	late   stragglers
 	tel    *instruments
 
 	mu      sync.Mutex
@@ -86,6 +97,8 @@ func NewRoute(cfg RouteConfig, feed Feed, mapper Mapper, writer Writer, outbox O
 		retry:  retryPolicy{min: cfg.RetryMin, max: cfg.RetryMax, giveUpParked: cfg.GiveUpParked},
 		window: newWindow(cfg.StopWindow),
 		memory: newMemory(memorySize),
+		guard:  newGuard(deps.Revisions),
+		late:   stragglers{bound: cfg.AmbiguityBound},
 		wake:   make(chan struct{}),
 		report: newReport(),
 	}
@@ -173,7 +186,7 @@ func (r *Route) judge(cause error) (wait bool) {
 	case errors.Is(cause, errLapsed), errors.Is(cause, errHandOver):
 		r.deps.Logger.Warn("the messages in hand are left to redelivery", "cause", cause)
 		return false
-	case errors.Is(cause, ErrFeedLost), errors.Is(cause, ErrOutboxFull), outcome.Of(cause) != nil:
+	case needsPerson(cause):
 		r.mu.Lock()
 		resumed := r.resumed
 		if !resumed {

@@ -19,6 +19,8 @@ type entry struct {
 	prepared
 	progress *progress
 	arrived  time.Time
+	// parked is set for a message that comes out of the parked ones.
+	parked *Parked
 
 	// The rest is guarded by session.mu.
 
@@ -46,11 +48,15 @@ type session struct {
 	gateShut                      chan struct{}
 	freed, slots, retrySlots      chan struct{}
 	goroutines                    sync.WaitGroup
+	yardPoke                      chan struct{}
+	// mapping keeps the mapper to one goroutine at a time.
+	mapping sync.Mutex
 
 	mu       sync.Mutex
 	held     map[messageID]*entry
 	lanes    lanes
 	gate     gate
+	yard     yard
 	shutAt   time.Time
 	lastTick time.Time
 	ending   bool
@@ -69,12 +75,14 @@ func newSession(ctx context.Context, r *Route) *session {
 		route:       r,
 		stopKeeping: make(chan struct{}),
 		gateShut:    make(chan struct{}, 1),
+		yardPoke:    make(chan struct{}, 1),
 		freed:       make(chan struct{}, 1),
 		slots:       make(chan struct{}, r.cfg.Concurrency),
 		retrySlots:  make(chan struct{}, max(1, r.cfg.Concurrency/2)),
 		held:        make(map[messageID]*entry),
 		lastTick:    time.Now(),
 	}
+	s.yard.shut(time.Now().Add(r.cfg.AckWait))
 	detached := context.WithoutCancel(ctx)
 	s.intake, s.endIntake = context.WithCancel(ctx)
 	s.work, s.endWork = context.WithCancel(detached)
@@ -93,6 +101,7 @@ func (s *session) run(ctx context.Context) error {
 	var keepers sync.WaitGroup
 	keepers.Go(s.keepHeld)
 	keepers.Go(s.watchPosition)
+	keepers.Go(s.keepYard)
 
 	err := s.route.feed.Run(s.intake, s.handle)
 	switch {
@@ -175,7 +184,7 @@ func (s *session) handle(d Delivery) {
 		message: m, delivery: d, claim: m.Claim, arrived: time.Now(),
 		progress: s.route.memory.recall(m.id()),
 	}
-	p, err := s.route.prepare(s.work, m)
+	p, err := s.prepareOne(m)
 	if err != nil {
 		s.stopOn(err)
 		return
@@ -187,6 +196,13 @@ func (s *session) handle(d Delivery) {
 	s.accept(e)
 }
 
+// prepareOne maps one message at a time, as a Mapper may expect.
+func (s *session) prepareOne(m *Message) (prepared, error) {
+	s.mapping.Lock()
+	defer s.mapping.Unlock()
+	return s.route.prepare(s.work, m)
+}
+
 // arrive lets the gate see the delivery. It tells whether the delivery may be
 // taken at all.
 func (s *session) arrive(m *Message) bool {
@@ -196,7 +212,9 @@ func (s *session) arrive(m *Message) bool {
 		return false
 	}
 	if s.gate.note(m) {
+		s.route.guard.forget()
 		s.closedGate()
+		s.shutYard()
 	}
 	return true
 }
@@ -287,6 +305,11 @@ func (s *session) workLane(l *lane, e *entry) {
 
 // release lets go of a settled or abandoned message.
 func (s *session) release(e *entry) {
+	if e.parked != nil {
+		s.yard.leave(e.parked.Letter.Key, time.Now())
+		s.pokeYard()
+		return
+	}
 	delete(s.held, e.message.id())
 	s.route.tel.held(-1)
 	select {
@@ -333,7 +356,7 @@ func (s *session) closedGate() {
 // tryOpen opens the gate if that is safe now, and starts what waited in the order
 // of the stream.
 func (s *session) tryOpen() {
-	if s.ending || !s.gate.tryOpen(s.inHand) {
+	if s.ending || s.parks() && !s.yard.open || !s.gate.tryOpen(s.inHand) {
 		return
 	}
 	var waiting []*entry

@@ -8,6 +8,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"cebridge/schema"
+	"cebridge/schema/outcome"
 )
 
 // settleEntry makes the fate of a message known and then acknowledges it, in that
@@ -16,6 +17,20 @@ import (
 // confirmed is remembered.
 func (s *session) settleEntry(e *entry) bool {
 	fate := e.progress.settlement
+	if fate.outcome == Waiting && !fate.parked && !fate.acked {
+		if !s.park(e, fate) {
+			return false
+		}
+		fate.parked = true
+	}
+	if fate.outcome == Written && e.revision != "" && !fate.revised && !fate.acked {
+		if !s.insist("store the revision", func(ctx context.Context) error {
+			return s.route.guard.advance(ctx, e)
+		}) {
+			return false
+		}
+		fate.revised = true
+	}
 	if fate.outcome == Rejected && !fate.lettered && !fate.acked {
 		l := s.route.letter(e)
 		if !s.insist("store a dead letter", func(ctx context.Context) error {
@@ -52,7 +67,7 @@ func (s *session) insist(what string, call func(context.Context) error) bool {
 		switch {
 		case err == nil:
 			return true
-		case errors.Is(err, ErrOutboxFull):
+		case errors.Is(err, ErrOutboxFull), errors.Is(err, ErrStateFull):
 			s.end(err)
 			return false
 		case s.settle.Err() != nil:
@@ -79,6 +94,12 @@ func (r *Route) letter(e *entry) *Letter {
 		Code: err.Code, Status: err.Status, Text: err.Message,
 		Attempts: p.attempts, First: p.first, Last: p.last,
 	}
+	if e.write != nil {
+		l.Key, l.Revision = KeyHash(e.write.Lane()), e.revision
+	}
+	if err.Reason == outcome.MissingReference && e.write != nil {
+		l.Waits = references(e.write)
+	}
 	if l.Text == "" && err.Err != nil {
 		l.Text = err.Err.Error()
 	}
@@ -94,7 +115,7 @@ func (r *Route) letter(e *entry) *Letter {
 // receipt is the receipt of a message, nil when it gets none.
 func (r *Route) receipt(e *entry) *Receipt {
 	fate := e.progress.settlement
-	if r.cfg.Receipts == "" || fate.outcome != Written && fate.outcome != Rejected {
+	if r.cfg.Receipts == "" || fate.outcome != Written && fate.outcome != Rejected && fate.outcome != Superseded {
 		return nil
 	}
 	rc := &Receipt{

@@ -38,6 +38,8 @@ type Status struct {
 	// InFlight is the number of messages in hand, Lanes that of their keys.
 	InFlight int
 	Lanes    int
+	// Parked is the number of messages that are parked, as far as this instance knows.
+	Parked int
 	// Pending is the number of messages not delivered yet, as last read.
 	Pending uint64
 	// Results counts the messages settled by this process, by outcome.
@@ -77,9 +79,10 @@ func (r *Route) Status() Status {
 	if s != nil {
 		s.mu.Lock()
 		st.InFlight, st.Lanes = len(s.held), len(s.lanes.byKey)
+		st.Parked = s.yard.count
 		holding = s.gate.started && !s.gate.open
 		if s.ending && stopped == nil && !paused {
-			if outcome.Of(s.cause) != nil || errors.Is(s.cause, ErrOutboxFull) || errors.Is(s.cause, ErrFeedLost) {
+			if needsPerson(s.cause) {
 				st.State, st.Detail = StateStopped, brief(s.cause)+"; "+nextAction(s.cause)
 			}
 		}
@@ -98,6 +101,8 @@ func (r *Route) Status() Status {
 		st.State = StateHolding
 		st.Detail = fmt.Sprintf("after a take-over, messages that another client left unacknowledged come first; "+
 			"they return within the ack wait (%d unacknowledged in all)", rep.position.AckPending)
+	case st.Parked > 0 && !rep.alarm:
+		st.Detail = fmt.Sprintf("%d messages are parked: most often because a record they refer to is missing", st.Parked)
 	case rep.alarm:
 		st.Detail = "the credentials are refused; check the application user, its secret or certificate"
 	}
@@ -120,11 +125,19 @@ func brief(err error) string {
 	return text
 }
 
+// needsPerson tells whether a session that ended for this reason must not be
+// followed by another before a person acted.
+func needsPerson(err error) bool {
+	return errors.Is(err, ErrFeedLost) || errors.Is(err, ErrOutboxFull) || errors.Is(err, ErrStateFull) || outcome.Of(err) != nil
+}
+
 // nextAction tells a person what to do about a stopped route.
 func nextAction(err error) string {
 	switch {
 	case errors.Is(err, ErrOutboxFull):
 		return "make room in the dead-letter stream, then resume the route"
+	case errors.Is(err, ErrStateFull):
+		return "make room in the event stream, then resume the route"
 	case errors.Is(err, ErrFeedLost):
 		return "restore or provision the stream and its consumer, then resume the route"
 	}

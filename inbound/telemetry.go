@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
+	"cebridge/schema"
 	"cebridge/schema/outcome"
 	"cebridge/schema/telemetry"
 )
@@ -47,7 +48,7 @@ func newInstruments(m metric.Meter, t trace.Tracer, route string) (*instruments,
 		byResult: make(map[string]metric.MeasurementOption),
 	}
 	i.byRoute = metric.WithAttributeSet(attribute.NewSet(i.route))
-	for _, result := range []string{Written, Rejected, Unmatching, Shadowed, repeated} {
+	for _, result := range []string{Written, Superseded, Rejected, Unmatching, Shadowed, Waiting, repeated} {
 		i.byResult[result] = metric.WithAttributeSet(
 			attribute.NewSet(i.route, attribute.String(telemetry.AttrResult, result)))
 	}
@@ -94,7 +95,10 @@ func (r *Route) settled(e *entry) {
 	r.report.mu.Lock()
 	r.report.results[fate.outcome]++
 	r.report.mu.Unlock()
-	if r.deps.Observe != nil {
+	if fate.outcome == Written && e.write.Operation != schema.OpDelete {
+		r.deps.Arrivals.Announce(e.write.Path())
+	}
+	if r.deps.Observe != nil && fate.outcome != Waiting {
 		r.deps.Observe(Settled{
 			Message: e.message, Write: e.write, Result: fate.result, Err: fate.err, Outcome: fate.outcome,
 		})

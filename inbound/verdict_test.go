@@ -127,6 +127,7 @@ func TestADeadLetterTellsEverything(t *testing.T) {
 			Route: "erp", Message: l.Message, Verdict: "retry-race", Reason: "duplicate", Code: "0x80040265",
 			Status: 400, Text: "the text of the server about SECRET-KEY", Method: "PATCH",
 			Path: "accounts(accountnumber='A')", Body: []byte(`{"sequence":1}`), Attempts: 3,
+			Key: KeyHash("account\x00accountnumber\x01a"),
 		}
 		if diff := cmp.Diff(want, l); diff != "" {
 			t.Error(diff)

@@ -14,7 +14,13 @@ import (
 // ending and the message is left to redelivery.
 func (s *session) workOn(e *entry) bool {
 	ctx, span := s.route.startSpan(s.work, e)
-	done := s.decide(ctx, e) && s.settleEntry(e)
+	done := s.decide(ctx, e)
+	if done && e.parked != nil && e.progress.settlement.outcome == Waiting {
+		endSpan(span, e, done)
+		s.stayParked(e)
+		return true
+	}
+	done = done && s.settleEntry(e)
 	endSpan(span, e, done)
 	if !done {
 		return false
@@ -36,16 +42,54 @@ func (s *session) decide(ctx context.Context, e *entry) bool {
 	}
 	fate := e.fate
 	if fate == nil {
+		var ok bool
+		if fate, ok = s.follows(e); !ok {
+			return false
+		}
+	}
+	if fate == nil && e.revision != "" {
+		var ok bool
+		if fate, ok = s.guarded(ctx, e); !ok {
+			return false
+		}
+	}
+	if fate == nil {
 		if fate = s.apply(ctx, e); fate == nil {
 			return false
 		}
 	}
 	e.progress.settlement = fate
-	s.route.memory.keep(e.message.id(), e.progress)
+	s.route.remember(e)
 	s.mu.Lock()
 	e.settling = true
 	s.mu.Unlock()
 	return true
+}
+
+// remember keeps the progress of a message for its next delivery. A parked one has
+// none: it was acknowledged when it was parked.
+func (r *Route) remember(e *entry) {
+	if e.parked == nil {
+		r.memory.keep(e.message.id(), e.progress)
+	}
+}
+
+// guarded asks the order guard until it answers. It returns false when the session
+// is ending.
+func (s *session) guarded(ctx context.Context, e *entry) (*settlement, bool) {
+	for wait := s.route.cfg.RetryMin; s.intake.Err() == nil; wait = min(2*wait, s.route.cfg.RetryMax) {
+		timed, cancel := context.WithTimeout(ctx, s.route.cfg.SettleTimeout)
+		fate, err := s.route.guard.judge(timed, e)
+		cancel()
+		if err == nil {
+			return fate, true
+		}
+		s.route.failed("read the last revision", err)
+		if !s.pause(wait) {
+			break
+		}
+	}
+	return nil, false
 }
 
 // apply makes the write, again and again as the verdicts say. It returns nil when
@@ -53,6 +97,27 @@ func (s *session) decide(ctx context.Context, e *entry) bool {
 func (s *session) apply(ctx context.Context, e *entry) *settlement {
 	r, p := s.route, e.progress
 	for {
+		left := r.late.left(e.lane, e.message.id(), time.Now())
+		if left <= 0 {
+			break
+		}
+		if e.parked != nil {
+			p.rest = left
+			return &settlement{outcome: Waiting}
+		}
+		if !s.pause(left) {
+			return nil
+		}
+	}
+	for {
+		// What may already be written is followed up, expired or not.
+		if expired := e.expired(time.Now()); expired != nil && !p.ambiguous {
+			return &settlement{outcome: Rejected, err: outcome.Of(expired)}
+		}
+		if e.parked != nil && !s.stillHolds() {
+			p.rest = 0
+			return &settlement{outcome: Waiting}
+		}
 		result, err, ok := s.attempt(ctx, e)
 		if !ok {
 			return nil
@@ -62,6 +127,7 @@ func (s *session) apply(ctx context.Context, e *entry) *settlement {
 			r.accepted()
 			return &settlement{outcome: Written, result: result}
 		}
+		p.ambiguous = p.ambiguous || err.Ambiguous
 		r.noteFailure(e, err)
 		act, delay := r.retry.next(&p.retry, err, time.Now())
 		if act == reject && r.window.refused(e.lane, err.Reason) {
@@ -74,10 +140,18 @@ func (s *session) apply(ctx context.Context, e *entry) *settlement {
 			s.stopOn(err)
 			return nil
 		}
+		park, delay := s.patience(e, err, delay)
+		if park {
+			return &settlement{outcome: Waiting, err: err}
+		}
 		r.retried(err)
-		r.memory.keep(e.message.id(), p)
-		if !s.pause(delay) {
+		r.remember(e)
+		crowd, ok := s.crowded(e, err, delay)
+		switch {
+		case !ok:
 			return nil
+		case crowd:
+			return &settlement{outcome: Waiting, err: err}
 		}
 	}
 }
@@ -109,6 +183,9 @@ func (s *session) attempt(ctx context.Context, e *entry) (schema.Result, *outcom
 		return result, nil, true
 	}
 	refusal := outcome.Of(err)
+	if refusal == nil || refusal.Ambiguous {
+		s.route.late.note(e.lane, e.message.id(), time.Now())
+	}
 	if s.work.Err() != nil && (refusal == nil || errors.Is(err, context.Canceled)) {
 		return result, nil, false
 	}

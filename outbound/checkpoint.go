@@ -28,12 +28,17 @@ const (
 	PhasePriming Phase = "priming"
 	// PhaseFollowing: a delta link is held.
 	PhaseFollowing Phase = "following"
+	// PhaseResyncing: everything is read again and held against the stream.
+	PhaseResyncing Phase = "resyncing"
 )
 
 const (
 	checkpointFormat   = 1
 	maxCheckpointBytes = 128 << 10
 	maxLinkBytes       = 64 << 10
+	// maxOlderLinks and maxOlderBytes bound the older links of a checkpoint.
+	maxOlderLinks = 4
+	maxOlderBytes = 4 << 10
 )
 
 // Checkpoint is a table's cursor as the stream holds it. A round is one walk
@@ -70,6 +75,40 @@ type Checkpoint struct {
 	// Baseline, for a table that starts now, is the latest modification time that
 	// the initial read showed, on the source's own clock.
 	Baseline string `json:"baseline,omitempty"`
+	// Primed is the highest version that the same read showed.
+	Primed int64 `json:"primed,omitempty"`
+	// Top is the highest version that any row showed in this epoch. Reached is what
+	// it was when the present round began (after its first page, in a full read), and
+	// Floor the same of the round that ended with Base: the token in Base is not older.
+	Top     int64 `json:"top,omitempty"`
+	Reached int64 `json:"reached,omitempty"`
+	Floor   int64 `json:"floor,omitempty"`
+	// Paused: a person paused the table.
+	Paused bool `json:"paused,omitempty"`
+	// Resync says why everything is read again; only in PhaseResyncing.
+	Resync *Resync `json:"resync,omitempty"`
+	// Older are earlier delta links, the oldest first, for the overlap.
+	Older []OlderLink `json:"older,omitempty"`
+}
+
+// Resync is a full read that is held against the stream.
+type Resync struct {
+	// Reason is one of the resync reasons; each is a metric label.
+	Reason string `json:"reason"`
+	// Began is when the resync was ordered, whatever restarts it had since.
+	Began time.Time `json:"began"`
+	// Force lifts the bound on deletes: a person said so.
+	Force bool `json:"force,omitempty"`
+	// Loading: it took over an initial load, so unknown records are loaded.
+	Loading bool `json:"loading,omitempty"`
+}
+
+// OlderLink is a delta link with a time and a version that its token is not older
+// than.
+type OlderLink struct {
+	Link     string    `json:"link"`
+	Obtained time.Time `json:"obtained"`
+	Floor    int64     `json:"floor,omitempty"`
 }
 
 // encode renders the checkpoint as it is stored.
@@ -94,7 +133,8 @@ func DecodeCheckpoint(data []byte) (*Checkpoint, error) {
 		"written": &c.Written, "start": &c.Start, "phase": &c.Phase, "epoch": &c.Epoch,
 		"fingerprint": &c.Fingerprint, "link": &c.Link, "base": &c.Base, "obtained": &c.Obtained,
 		"began": &c.Began, "round_start": &c.RoundStart, "page": &c.Page, "rows": &c.Rows,
-		"baseline": &c.Baseline,
+		"baseline": &c.Baseline, "top": &c.Top, "reached": &c.Reached, "floor": &c.Floor,
+		"primed": &c.Primed, "paused": &c.Paused, "resync": &c.Resync, "older": &c.Older,
 	}
 	// The tokenizer refuses duplicate names and invalid UTF-8; names match
 	// exactly, which encoding/json alone would not insist on.
@@ -151,19 +191,28 @@ func (c *Checkpoint) check() error {
 		return fmt.Errorf("checkpoint has an unknown start %q", c.Start)
 	case c.Epoch < 1 || c.Epoch > 9999:
 		return fmt.Errorf("checkpoint has epoch %d", c.Epoch)
-	case c.Page < 0 || c.Rows < 0:
+	case c.Page < 0 || c.Rows < 0 || c.Top < 0 || c.Reached < 0 || c.Floor < 0 || c.Primed < 0:
 		return errors.New("checkpoint has negative counts")
 	case len(c.Link) > maxLinkBytes || len(c.Base) > maxLinkBytes || len(c.Baseline) > 64:
 		return errors.New("checkpoint has an oversized link or baseline")
 	case c.Page > 0 && c.RoundStart == nil:
 		return errors.New("checkpoint is inside a round that has no start")
+	case (c.Phase == PhaseResyncing) != (c.Resync != nil):
+		return errors.New("checkpoint is in a resync without its reason, or has the reason of none")
+	case len(c.Older) > maxOlderLinks:
+		return errors.New("checkpoint has too many older links")
+	}
+	for _, o := range c.Older {
+		if o.Link == "" || len(o.Link) > maxOlderBytes || o.Obtained.IsZero() {
+			return errors.New("checkpoint has an older link that is empty, too long or without its time")
+		}
 	}
 	switch c.Phase {
 	case PhaseFollowing:
 		if c.Link == "" || c.Base == "" {
 			return errors.New("checkpoint follows changes without a link")
 		}
-	case PhaseLoading, PhasePriming:
+	case PhaseLoading, PhasePriming, PhaseResyncing:
 		if c.Base != "" || (c.Link == "") != (c.Page == 0) {
 			return errors.New("checkpoint of an initial read has links that do not fit its page")
 		}
@@ -173,17 +222,22 @@ func (c *Checkpoint) check() error {
 	return nil
 }
 
+// errOtherFingerprint: the configuration changed since the checkpoint.
+var errOtherFingerprint = errors.New("columns, event source or event type prefix changed since the checkpoint")
+
+// errOtherOrg: the checkpoint is of another organization.
+var errOtherOrg = errors.New("the checkpoint belongs to another organization")
+
 // fit refuses a checkpoint that belongs to something else than c describes.
 func (c *Checkpoint) fit(table, orgID, fingerprint string) error {
 	switch {
 	case c.Table != table:
 		return fmt.Errorf("the checkpoint belongs to table %s; check the subject prefix", c.Table)
 	case c.OrgID != orgID:
-		return fmt.Errorf("the checkpoint belongs to organization %s, the configured one is %s; "+
-			"point the bridge at the right organization or give it another organization name", c.OrgID, orgID)
+		return fmt.Errorf("%w: it belongs to organization %s, the configured one is %s; point the bridge at the right "+
+			"organization, give it another organization name, or force a resync", errOtherOrg, c.OrgID, orgID)
 	case c.Fingerprint != fingerprint:
-		return errors.New("columns, event source or event type prefix changed since the checkpoint: " +
-			"a resync is needed, or the former configuration")
+		return errOtherFingerprint
 	}
 	return nil
 }

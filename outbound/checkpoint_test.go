@@ -126,7 +126,7 @@ func TestCheckpointOfAnotherTableIsRefusedWithTheNextAction(t *testing.T) {
 	for want, err := range map[string]error{
 		"subject prefix":     c.fit("contact", testOrg, c.Fingerprint),
 		"right organization": c.fit("account", "99999999-2222-4333-8444-555555555555", c.Fingerprint),
-		"resync":             c.fit("account", testOrg, "other"),
+		"changed since":      c.fit("account", testOrg, "other"),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)

@@ -55,7 +55,7 @@ func (w *Worker) drain(ctx context.Context, s *session) error {
 		s.fresh = false
 		return fmt.Errorf("commit to the stream: %w", fl.err)
 	}
-	s.held, w.everHeld = fl.seq, true
+	s.held, w.everHeld, w.fitted = fl.seq, true, true
 	w.published(ctx, fl.part, fl.seq)
 	return nil
 }
@@ -96,7 +96,7 @@ func (w *Worker) commit(ctx context.Context, p *part, expected uint64) (seq uint
 		case errors.Is(err, ErrUnavailable), errors.Is(err, ErrFull):
 		case errors.Is(err, ErrTooLarge):
 			return 0, fmt.Errorf("%w: batch of %d messages, the largest is %s", err, len(p.messages)+1, p.largest())
-		case errors.Is(err, ErrMisconfigured):
+		case errors.Is(err, ErrMisconfigured), errors.Is(err, ErrBatchTooLong):
 			return 0, err
 		default:
 			// ErrFenced too: the writer that was first may be an earlier try of this batch.

@@ -3,6 +3,7 @@ package outbound
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,12 +23,17 @@ type planned struct {
 	// follows: an earlier event of the same page is of the same record, so the two
 	// cannot share a batch.
 	follows bool
+	reason  string // of a delete, when it is not plainly deleted
 }
 
 // plan is what one page becomes.
 type plan struct {
 	events []planned
 	skips  map[string]uint64
+	// repeats counts rows that are older than the round's token and led to nothing.
+	repeats int64
+	// late counts events of rows that are older than what was seen before.
+	late int64
 }
 
 // verdict collects what is found out about one entry.
@@ -45,8 +51,7 @@ type verdict struct {
 // compare decides what a page becomes: it reads the last event of each of its
 // records, all of it from a stream that is proven to be at the session's fence.
 func (w *Worker) compare(ctx context.Context, s *session, f *fetching, entries []entry) (*plan, error) {
-	sit := situation{phase: s.at.Phase, start: s.at.Start, epoch: s.at.Epoch,
-		baseline: parseTime(s.at.Baseline), held: f.held}
+	sit := w.situation(s, f)
 	verdicts := make([]verdict, len(entries))
 	if sit.phase != PhasePriming {
 		if err := w.readLast(ctx, s, sit, entries, verdicts); err != nil {
@@ -57,7 +62,7 @@ func (w *Worker) compare(ctx context.Context, s *session, f *fetching, entries [
 	for i := range entries {
 		e, v := &entries[i], &verdicts[i]
 		if e.row != nil {
-			v.row = decideRow(sit, e.row.Version, func() time.Time { return createdOn(e.row.JSON) }, v.last)
+			v.row = decideRow(sit, e.row, func() time.Time { return createdOn(e.row.JSON) }, v.last)
 			if err := w.refuse(e.id, e.row.Version, v.row); err != nil {
 				return nil, err
 			}
@@ -74,7 +79,14 @@ func (w *Worker) compare(ctx context.Context, s *session, f *fetching, entries [
 	if err := w.ask(ctx, entries, verdicts, asks); err != nil {
 		return nil, err
 	}
-	return assemble(entries, verdicts), nil
+	p := assemble(entries, verdicts, sit.epoch)
+	p.count(s, entries, verdicts)
+	return p, nil
+}
+
+func (w *Worker) situation(s *session, f *fetching) situation {
+	return situation{phase: s.at.Phase, start: s.at.Start, epoch: s.at.Epoch, floor: s.floor(), primed: s.at.Primed,
+		loading: s.at.Resync != nil && s.at.Resync.Loading, baseline: parseTime(s.at.Baseline), held: f.held}
 }
 
 // readLast reads the last events that the decisions need. In a fresh load a
@@ -102,6 +114,9 @@ func (w *Worker) readLast(ctx context.Context, s *session, sit situation, entrie
 		i, ok := at[m.Subject]
 		if !ok {
 			return nil
+		}
+		if s.pass != nil && entries[i].row != nil && m.Sequence <= s.pass.from {
+			s.pass.seen.add(m.Sequence)
 		}
 		return w.meet(sit, &entries[i], &verdicts[i], &m)
 	})
@@ -147,7 +162,7 @@ func (w *Worker) meet(sit situation, e *entry, v *verdict, m *Stored) error {
 
 // compareDelete decides about an entry's delete, after its row if it has one.
 func (w *Worker) compareDelete(s *session, sit situation, e *entry, v *verdict) error {
-	last, doubtful := v.last, e.row != nil || !s.seenAll || s.seen.has(e.id)
+	last, doubtful := v.last, e.row != nil || s.older != nil || !s.seenAll || s.seen.has(e.id)
 	if e.row != nil && v.row.step == stepPublish {
 		last = &known{Published: event.Published{Version: e.row.Version, Epoch: sit.epoch, Change: v.row.change}}
 		keys, err := pick(e.row.JSON, w.keyMembers)
@@ -167,9 +182,9 @@ func (w *Worker) compareDelete(s *session, sit situation, e *entry, v *verdict) 
 func (w *Worker) refuse(id string, version int64, d decision) error {
 	switch d.step {
 	case stepRewound:
-		return halt(failRewound, "record %s of table %s came with version %d, but version %d was published long before "+
-			"(sequence %d): the database was restored to an earlier state, or the address leads to a copy of it. "+
-			"Check the organization, then resync the table", id, w.table, version, d.previous.Version, d.previous.Sequence)
+		return &needResync{reason: ResyncRestored, renew: true, err: fmt.Errorf("record %s of table %s came with version %d, "+
+			"but version %d was published long before (sequence %d): the database was restored to an earlier state, or the "+
+			"address leads to a copy of it", id, w.table, version, d.previous.Version, d.previous.Sequence)}
 	case stepAhead:
 		return halt(failCheckpoint, "record %s of table %s has an event of epoch %d, later than the checkpoint's: "+
 			"the checkpoint was put back. Resync the table", id, w.table, d.previous.Epoch)
@@ -182,22 +197,51 @@ const askers = 8
 
 // ask looks up the records whose delete is doubtful.
 func (w *Worker) ask(ctx context.Context, entries []entry, verdicts []verdict, asks []int) error {
+	ids := make([]string, len(asks))
+	for n, i := range asks {
+		ids[n] = entries[i].id
+	}
+	live, err := w.live(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for n, i := range asks {
+		verdicts[i].gone = !live[n]
+	}
+	return nil
+}
+
+// live tells which records are live now: in one request where the source can.
+func (w *Worker) live(ctx context.Context, ids []string) ([]bool, error) {
+	live := make([]bool, len(ids))
+	if c, ok := w.source.(Confirmer); ok && len(ids) > 1 {
+		for from := 0; from < len(ids); from += confirmChunk {
+			chunk := ids[from:min(from+confirmChunk, len(ids))]
+			missing, err := c.Missing(ctx, w.cfg.Query, chunk)
+			if err != nil {
+				return nil, fmt.Errorf("look up %d records of table %s: %w", len(chunk), w.table, err)
+			}
+			for i, id := range chunk {
+				live[from+i] = !slices.Contains(missing, id)
+			}
+		}
+		return live, nil
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	work := make(chan int)
 	var wg sync.WaitGroup
-	for range min(askers, len(asks)) {
+	for range min(askers, len(ids)) {
 		wg.Go(func() {
 			for i := range work {
-				live, err := w.source.Exists(ctx, w.cfg.Query, entries[i].id)
-				if err != nil {
-					cancel(fmt.Errorf("look up record %s of table %s: %w", entries[i].id, w.table, err))
+				var err error
+				if live[i], err = w.source.Exists(ctx, w.cfg.Query, ids[i]); err != nil {
+					cancel(fmt.Errorf("look up record %s of table %s: %w", ids[i], w.table, err))
 				}
-				verdicts[i].gone = !live
 			}
 		})
 	}
-	for _, i := range asks {
+	for i := range ids {
 		select {
 		case work <- i:
 		case <-ctx.Done():
@@ -205,11 +249,11 @@ func (w *Worker) ask(ctx context.Context, entries []entry, verdicts []verdict, a
 	}
 	close(work)
 	wg.Wait()
-	return context.Cause(ctx)
+	return live, context.Cause(ctx)
 }
 
 // assemble orders the events: rows as they came, then deletes.
-func assemble(entries []entry, verdicts []verdict) *plan {
+func assemble(entries []entry, verdicts []verdict, epoch int) *plan {
 	p := &plan{events: make([]planned, 0, len(entries)), skips: map[string]uint64{}}
 	for i := range entries {
 		e, v := &entries[i], &verdicts[i]
@@ -231,11 +275,27 @@ func assemble(entries []entry, verdicts []verdict) *plan {
 		case v.del.step == stepAsk && !v.gone:
 			p.skips[skipLive]++
 		default:
-			p.events = append(p.events, planned{id: e.id, change: event.Deleted, version: v.del.previous.Version,
-				previous: v.del.previous, former: v.keys, follows: e.row != nil && v.row.step == stepPublish})
+			p.events = append(p.events, planned{id: e.id, change: event.Deleted,
+				version: v.del.version(epoch), previous: v.del.previous, former: v.keys,
+				follows: e.row != nil && v.row.step == stepPublish})
 		}
 	}
 	return p
+}
+
+// count notes what the rows tell about the link they came from.
+func (p *plan) count(s *session, entries []entry, verdicts []verdict) {
+	for i := range entries {
+		e, v := &entries[i], &verdicts[i]
+		switch {
+		case e.row == nil:
+		case v.row.step == stepPublish && e.row.Version <= s.at.Top:
+			p.late++
+		case v.row.step == stepSkip && e.row.Version <= s.floor() &&
+			(v.row.reason == skipPublished || v.row.reason == skipPriming || v.row.reason == skipUnchanged):
+			p.repeats++
+		}
+	}
 }
 
 // createdOn reads the row's creation time; zero when it has none.

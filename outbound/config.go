@@ -38,6 +38,14 @@ type TableConfig struct {
 	Start Start
 	// Previous adds the former values of changed columns to updates, as data.previous.
 	Previous bool
+	// MaxDeletes bounds the deletes that one resync may publish without a person; by
+	// default 1000 or a tenth of the rows read, whichever is more.
+	MaxDeletes int
+	// OverlapEvery is how often changes are read again from an older delta link, to
+	// find those that were committed late; 5 min by default, negative for never.
+	OverlapEvery time.Duration
+	// OverlapAge is the least age of that link; 5 min by default.
+	OverlapAge time.Duration
 	// PollInterval is the pause between two rounds; 5 s by default.
 	PollInterval time.Duration
 	// IdleCommit is how old the stored delta link may grow while nothing changes;
@@ -64,6 +72,9 @@ type Deps struct {
 	Tracer trace.Tracer
 	// Rand feeds the jitter of delays; attempt ids never depend on it.
 	Rand rand.Source
+	// Retention tells the life of delta links. Without it only the source's refusal
+	// or a repeated dump tells that one is too old.
+	Retention Retention
 	// Observe is called for every event once it is stored, in order, on the
 	// worker's own goroutine; it must not block.
 	Observe func(Published)
@@ -80,6 +91,7 @@ type Published struct {
 
 const (
 	defaultPollInterval  = 5 * time.Second
+	defaultOverlap       = 5 * time.Minute
 	defaultIdleCommit    = 10 * time.Minute
 	defaultMaxBatchBytes = 16 << 20
 	defaultBackoffMin    = 500 * time.Millisecond
@@ -96,6 +108,12 @@ func (c TableConfig) withDefaults() TableConfig {
 	}
 	if c.IdleCommit == 0 {
 		c.IdleCommit = defaultIdleCommit
+	}
+	if c.OverlapEvery == 0 {
+		c.OverlapEvery = defaultOverlap
+	}
+	if c.OverlapAge == 0 {
+		c.OverlapAge = defaultOverlap
 	}
 	if c.MaxBatch == 0 {
 		c.MaxBatch = MaxBatch
@@ -140,6 +158,12 @@ func (c TableConfig) validate() error {
 	}
 	if c.PollInterval < 0 || c.IdleCommit < 0 {
 		bad("poll interval and idle commit must not be negative")
+	}
+	if c.MaxDeletes < 0 {
+		bad("max deletes of %d: use a positive number", c.MaxDeletes)
+	}
+	if c.OverlapAge < 0 {
+		bad("overlap age %s: use a positive duration", c.OverlapAge)
 	}
 	if c.MaxBatch < 2 || c.MaxBatch > MaxBatch {
 		bad("batch of %d messages: use 2 to %d", c.MaxBatch, MaxBatch)

@@ -18,6 +18,12 @@ type situation struct {
 	start    Start
 	epoch    int
 	baseline time.Time
+	// loading: unknown records are part of an initial load.
+	loading bool
+	// primed is the highest version that the first read of a table that starts now showed.
+	primed int64
+	// floor is a version that the round's token is not older than, 0 when unknown.
+	floor int64
 	// held is the sequence of the checkpoint held when the page's fetch began:
 	// what the stream had up to there, the source had shown us before.
 	held uint64
@@ -44,6 +50,7 @@ const (
 	skipLive      = "still_live" // a delete of a record that exists (again)
 	skipPriming   = "priming"    // the table starts now
 	skipRepeated  = "repeated"   // another row of the page is newer
+	skipUnchanged = "unchanged"  // an earlier epoch published the same content
 )
 
 // decision is the outcome of the compare for one row or delete.
@@ -56,21 +63,35 @@ type decision struct {
 	previous known
 }
 
+// version of a delete is the last known one. An earlier epoch's may be above all
+// that are to come, so a delete that opens the record's part of a new epoch has 1.
+func (d *decision) version(epoch int) int64 {
+	if d.previous.Epoch < epoch {
+		return 1
+	}
+	return d.previous.Version
+}
+
 // decideRow compares a row with the record's last event, nil when it has none.
 //
 //	last event          row's version   step
 //	none                any             loaded | created | updated (see unknownChange)
 //	later epoch         any             ahead
-//	earlier epoch       any             created after a delete, else updated
+//	earlier epoch       any             skip when live with the same content, created
+//	                                    after a delete, else updated
 //	live                same            skip
 //	live                higher          updated
 //	deleted             higher          created
 //	live | deleted      lower, or the   rewound when that event is not newer than the
 //	                    deleted one     checkpoint held at the fetch, else skip as stale
-func decideRow(s situation, version int64, createdOn func() time.Time, last *known) decision {
-	if s.phase == PhasePriming {
+//
+// In a table that starts now, a row that no event stands for is skipped when it is
+// not newer than the first read: see primed.
+func decideRow(s situation, row *Row, createdOn func() time.Time, last *known) decision {
+	if s.phase == PhasePriming || last == nil && primed(s, row) {
 		return decision{step: stepSkip, reason: skipPriming}
 	}
+	version := row.Version
 	if last == nil {
 		return decision{step: stepPublish, change: unknownChange(s, createdOn)}
 	}
@@ -81,6 +102,8 @@ func decideRow(s situation, version int64, createdOn func() time.Time, last *kno
 	switch {
 	case last.Epoch > s.epoch:
 		return decision{step: stepAhead, previous: *last}
+	case last.Epoch < s.epoch && !last.Deleted() && last.Hash == row.Hash:
+		return decision{step: stepSkip, reason: skipUnchanged, previous: *last}
 	case last.Epoch < s.epoch, version > last.Version:
 		return d
 	case version == last.Version && !last.Deleted():
@@ -97,7 +120,7 @@ func decideRow(s situation, version int64, createdOn func() time.Time, last *kno
 // that the initial read showed is certainly new. Both times are the source's own.
 func unknownChange(s situation, createdOn func() time.Time) event.Change {
 	switch {
-	case s.phase == PhaseLoading:
+	case s.phase == PhaseLoading || s.loading:
 		return event.Loaded
 	case s.start == StartLoad:
 		return event.Created
@@ -105,6 +128,16 @@ func unknownChange(s situation, createdOn func() time.Time) event.Change {
 		return event.Created
 	}
 	return event.Updated
+}
+
+// primed tells whether a row without an event is one that the first read of a
+// table that starts now has seen, in the same state. A full read shows such rows
+// again.
+func primed(s situation, row *Row) bool {
+	if s.start != StartNow || row.Version > s.primed || s.phase == PhaseFollowing && row.Version > s.floor {
+		return false
+	}
+	return !parseTime(row.Modified).After(s.baseline)
 }
 
 // decideDelete compares a delete with the record's last event. doubtful tells

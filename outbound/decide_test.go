@@ -64,7 +64,7 @@ func TestRowIsComparedWithTheLastEvent(t *testing.T) {
 		{"later epoch: the checkpoint went back", following, 8, time.Time{}, at(event.Updated, 7, 3, 40), decision{step: stepAhead, previous: *at(event.Updated, 7, 3, 40)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := decideRow(c.s, c.version, func() time.Time { return c.created }, c.last)
+			got := decideRow(c.s, &Row{Version: c.version, Hash: 1}, func() time.Time { return c.created }, c.last)
 			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(decision{})); diff != "" {
 				t.Errorf("decision (-want +got):\n%s", diff)
 			}

@@ -1,19 +1,23 @@
 // Package outbound follows tables of Customer Engagement and publishes every
 // change once. It declares what it needs: a Source that reads pages of a tracked
-// query, a Log that stores atomic, fenced batches. One Worker follows one table.
+// query, a Stream that stores atomic, fenced batches and shows what it holds. One
+// Worker follows one table.
 //
 // # What it promises
 //
 // For the history of the stream, across crashes at any moment, rival workers,
 // lost answers and lagging replicas:
 //
-//	O1  when all is quiet, the last event of every live record bears its version
+//	O1  when all is quiet, the last event of every live record bears its version,
+//	    or is of an earlier epoch and bears its content
 //	O2  no (record, version, kind) is there twice
-//	O3  per record, versions only grow
+//	O3  per record and epoch, versions only grow
 //	O4  a deleted record that was ever published ends in deleted, a live one never
 //	O5  every event carries a row that the source showed under that version
 //	O6  events and the checkpoint that stands for them are stored together
 //	O7  every checkpoint has one predecessor; who comes second leaves nothing
+//	O8  an expired token loses neither a change nor a delete
+//	O9  a source that went back in time begins a new epoch
 //	O12 an event's id follows from table, record, version, kind and epoch alone
 //
 // Not promised: versions between two polls, which the source does not show.
@@ -38,6 +42,50 @@
 //
 // A page that needs several batches leaves its own link in all checkpoints but the
 // last: after a crash it is fetched again and the compare skips what is stored.
+//
+// # Resync
+//
+// A resync reads everything again, from nothing, and holds it against the stream.
+// Only true differences are published (readby resync); a record that the stream says
+// is live and the read did not meet is looked up, and deleted with reason reconciled
+// when it is gone. It begins when
+//
+//	token_expired   the source refuses the delta link
+//	token_age       the link has used 80 % of its life (Retention); 50 % is a warning
+//	full_dump       a delta round returns rows that are published and older than its
+//	                token: more than one in a thousand of the table's rows
+//	restored        a version, or a token, went back: new epoch
+//	configuration   columns, source or type prefix changed: new epoch
+//	paging_link     an initial load cannot go on from its page
+//	requested       a person asked; only this mends a lost or corrupt checkpoint
+//
+// In a new epoch versions begin anew: a row is published unless the epoch before
+// has the same content (Crm-Hash), and the delete of a record that has no event in
+// the new epoch has version 1. A worker that finds another configuration in the
+// checkpoint resyncs when it starts and halts when it was following already, so that
+// two bridges with different columns do not resync in turns.
+//
+// What the read met is kept as a set of stream sequences, at most two bytes for a
+// record; candidates are those whose last event is not later than the fence at which
+// the read began. The set is lost in a crash: the read begins anew, and the compare
+// skips what it published. Nothing is deleted once more than MaxDeletes are found to
+// be gone: the table halts until Resync(true). Notices resync.started,
+// resync.finished and resync.halted stand on the table's notice subject, in the same
+// commits. Three resyncs in a row without a good round after one halt the table.
+//
+// # Overlap
+//
+// A checkpoint keeps up to four older links. Every OverlapEvery, and when a process
+// begins, one that was obtained OverlapAge before the last such read is followed to
+// its end: a change that was open while tokens beyond its version were handed out
+// shows up there alone (readby overlap). A refused link, or one that returns what its
+// token must have left out, is dropped; the table goes on. A change that was open
+// while a full read began and for longer than it takes is not found.
+//
+// # Pause
+//
+// A pause stands in the checkpoint: it outlasts the process and reaches every worker
+// of the table. Resume, on any of them, ends it.
 //
 // # Starts
 //
@@ -71,14 +119,15 @@
 // now is kept and tried again; a source that fails is asked again after a delay
 // that doubles (never less than it demands), with the position kept. A page that
 // is not one is fetched again and never moves the position. A refused link of a
-// later page sends the round back to its base once; a load, which has none, halts.
+// later page sends the round back to its base once; a load, which has none, becomes
+// a resync.
 //
 // These halt a table until Resume, with the next action in Status: a refusal by
-// the source (privilege, tracking off, a foreign link), an expired token, a version
-// far below a published one (a restored database), a message of somebody else on a
-// record's subject, an event the stream will never take, a checkpoint that is
-// unreadable or of another table, organization, column set or newer bridge. Other
-// tables are not touched.
+// the source (privilege, tracking off, a foreign link), too many deletes in a
+// resync, a message of somebody else on a record's subject, an event the stream will
+// never take, a checkpoint that is missing, unreadable or of another table,
+// organization or newer bridge. Other tables are not touched. A server that takes
+// smaller batches than expected gets smaller ones.
 //
 // The end of the context decides nothing: a commit that was begun may finish
 // within 10 s, nothing new is begun, and what is not known to be stored is read
@@ -87,12 +136,14 @@
 // # Limits
 //
 // A batch has at most MaxBatch messages and TableConfig.MaxBatchBytes; a
-// checkpoint 128 KiB, a link 64 KiB; the filter 16 MiB; eight lookups of deleted
+// checkpoint 128 KiB, a link 64 KiB, an older link 4 KiB; the filter 16 MiB; eight lookups of deleted
 // records at a time. Pages are bounded by the source. changedcolumns is left out
 // when it would exceed an attribute's limit.
 //
 // Sources: "Use change tracking to synchronize data with external systems" and
 // "Page results using OData" of the Dataverse developer guide; ADR-50 of NATS
 // (atomic batch publishing). Assumptions: deletes may be listed again together
-// with the recreated row; a paging link may cease to work at any time.
+// with the recreated row; a paging link may cease to work at any time; a delta token
+// begins with the row version that it stands for, and where it does not, only row
+// versions tell of a restore.
 package outbound

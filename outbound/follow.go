@@ -2,6 +2,7 @@ package outbound
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,9 +39,15 @@ func (w *Worker) turn(ctx context.Context) (more bool, err error) {
 			return false, err
 		}
 	}
+	if err := w.overdue(ctx, w.session); err != nil {
+		return true, err
+	}
 	w.board.at(&w.session.at)
 	initial := w.session.at.Phase != PhaseFollowing
-	return initial, w.round(ctx, w.session)
+	if err := w.round(ctx, w.session); err != nil {
+		return initial, err
+	}
+	return initial, w.reread(ctx, w.session)
 }
 
 // staleTries is how often a stale answer is put down to a replica before the
@@ -50,8 +57,27 @@ const staleTries = 3
 // fail rules on a failure, shows it, and waits as long as it takes. It returns
 // an error only when the table must halt or ctx ended.
 func (w *Worker) fail(ctx context.Context, err error) error {
+	if errors.Is(err, errPaused) {
+		return err
+	}
 	r := judge(err)
+	if r.resync != nil {
+		if err = w.beginResync(ctx, r.resync); err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r = judge(err)
+	}
 	w.measures.failure(ctx, r.reason)
+	if r.reason == failBatch {
+		w.session = nil
+		if w.shrink() {
+			return nil
+		}
+		r = haltRuling(failBatch, fmt.Errorf("%w: raise the server's limit of messages in a batch, then resume the table", err))
+	}
 	if r.lost || r.reason == failStale && w.failures >= staleTries {
 		w.session = nil
 	}
@@ -74,6 +100,17 @@ func (w *Worker) fail(ctx context.Context, err error) error {
 	w.failures++
 	w.delayed(err, r.reason, wait)
 	return sleep(ctx, wait)
+}
+
+// shrink halves the batch after the server took fewer messages than it was given.
+// It reports false when it cannot be smaller.
+func (w *Worker) shrink() bool {
+	if w.maxBatch <= 2 {
+		return false
+	}
+	w.maxBatch = max(2, w.maxBatch/2)
+	w.logger.Warn("outbound: the server takes smaller batches than expected", "messages", w.maxBatch)
+	return true
 }
 
 // delayed shows why the table waits. One log line tells of a failure, however
@@ -129,6 +166,9 @@ func (w *Worker) round(ctx context.Context, s *session) (err error) {
 	default:
 	}
 	s.begin(w.lastPoll)
+	if err := s.again(); err != nil {
+		return err
+	}
 	f := w.fetch(ctx, s, s.at.Link)
 	defer func() {
 		f.abandon()
@@ -151,6 +191,10 @@ func (w *Worker) round(ctx context.Context, s *session) (err error) {
 		if f = nil; page.Next != "" {
 			f = w.fetch(ctx, s, page.Next)
 		}
+		if err = w.wentBack(s, page); err != nil {
+			this.end(err)
+			return err
+		}
 		err = w.settle(trace.ContextWithSpan(ctx, this.span), s, this, page)
 		this.end(err)
 		if err != nil {
@@ -160,6 +204,9 @@ func (w *Worker) round(ctx context.Context, s *session) (err error) {
 		w.board.at(&s.at)
 		if page.Delta != "" {
 			return w.complete(ctx, s)
+		}
+		if need := w.requested(); need != nil {
+			return need
 		}
 		if !s.links.pass(page.Next) {
 			return fmt.Errorf("%w: its link leads back to an earlier page of the round", errBadPage)
@@ -171,15 +218,15 @@ func (w *Worker) round(ctx context.Context, s *session) (err error) {
 // refused, the round starts over from its base, once; else it returns the failure.
 // An initial load cannot start over: a second one would not list the records that
 // were published by the first and deleted since, and its token would be later than
-// their deletes.
+// their deletes. A resync takes its place.
 func (w *Worker) backToBase(ctx context.Context, s *session, cause error) error {
 	if !refusedLink(cause) || s.at.Link == s.at.Base || s.restarted {
 		return cause
 	}
 	reason := string(outcome.Of(cause).Reason)
 	if s.at.Phase == PhaseLoading {
-		return halt(reason, "the initial load of table %s cannot go on after page %d: %w; "+
-			"resync the table, or purge its subjects and its checkpoint to load it again", w.table, s.at.Page, cause)
+		return &needResync{reason: ResyncPagingLink, err: fmt.Errorf("the initial load of table %s cannot go on after page %d: %w",
+			w.table, s.at.Page, cause)}
 	}
 	if err := w.drain(ctx, s); err != nil {
 		return err
@@ -196,7 +243,13 @@ func (w *Worker) complete(ctx context.Context, s *session) error {
 		return err
 	}
 	s.inRound, s.seen, s.fresh = false, nil, false
+	if s.pass == nil {
+		w.resyncs = 0
+	} else {
+		s.pass = nil
+		w.logger.Info("outbound: resync ended", "rows", s.at.Rows, "epoch", s.at.Epoch)
+	}
 	w.measures.took(ctx, w.measures.poll, w.lastPoll)
-	w.board.update(func(b *board) { b.published = s.at.Obtained })
+	w.board.update(func(b *board) { b.published = s.began })
 	return nil
 }

@@ -23,7 +23,7 @@ func testConfig() TableConfig {
 }
 
 // newTestWorker makes a worker or fails the test.
-func newTestWorker(t testing.TB, cfg TableConfig, src Source, log Log, deps Deps) *Worker {
+func newTestWorker(t testing.TB, cfg TableConfig, src Source, log Stream, deps Deps) *Worker {
 	t.Helper()
 	w, err := NewWorker(cfg, src, log, deps)
 	if err != nil {

@@ -33,11 +33,13 @@ const (
 	failStale         = "stale_replica"
 	failUnavailable   = "stream_unavailable"
 	failFull          = "stream_full"
+	failBatch         = "batch_too_long"
 	failTooLarge      = "event_too_large"
 	failMisconfigured = "stream_misconfigured"
 	failCheckpoint    = "checkpoint"
-	failRewound       = "source_rewound"
 	failForeign       = "foreign_message"
+	failDeletes       = "max_deletes"
+	failColumns       = "columns"
 	failEncode        = "encode"
 	failBadPage       = "bad_page"
 	failOther         = "other"
@@ -47,6 +49,8 @@ const (
 type ruling struct {
 	halt   *haltError
 	reason string
+	// resync is the remedy, if everything must be read again.
+	resync *needResync
 	// fenced: another writer was first; start over from its checkpoint at once.
 	fenced bool
 	// lost: what the worker holds in memory is void.
@@ -62,6 +66,10 @@ func judge(err error) ruling {
 	if errors.As(err, &stop) {
 		return ruling{halt: stop, reason: stop.reason, lost: true}
 	}
+	var need *needResync
+	if errors.As(err, &need) {
+		return ruling{resync: need, reason: need.reason}
+	}
 	for _, s := range [...]struct {
 		err    error
 		ruling ruling
@@ -70,6 +78,7 @@ func judge(err error) ruling {
 		{ErrStale, ruling{reason: failStale}},
 		{ErrUnavailable, ruling{reason: failUnavailable}},
 		{ErrFull, ruling{reason: failFull}},
+		{ErrBatchTooLong, ruling{reason: failBatch, lost: true}},
 		{ErrUnknown, ruling{reason: failUnknown, lost: true}},
 		{errBadPage, ruling{reason: failBadPage}},
 	} {
@@ -102,7 +111,7 @@ func judgeSource(e *outcome.Error, err error) ruling {
 	case e.Reason == outcome.BadAnswer:
 		return ruling{reason: reason, after: clampRetryAfter(e.RetryAfter)}
 	case e.Reason == outcome.TokenExpired:
-		return haltRuling(reason, fmt.Errorf("change-tracking token expired: a resync is needed: %w", err))
+		return ruling{resync: expiredToken(err), reason: reason}
 	}
 	switch e.Verdict {
 	case outcome.Stop, outcome.Reject:

@@ -35,8 +35,8 @@ func TestOnlyNamedRefusalsHaltATable(t *testing.T) {
 		{source(outcome.Reject, outcome.TooLarge), true, true, false, "too_large"},
 		{source(outcome.Reject, outcome.BadAnswer), false, false, false, "bad_answer"},
 		{source(outcome.Stop, outcome.BadAnswer), false, false, false, "bad_answer"},
-		{source(outcome.Retry, outcome.TokenExpired), true, true, false, "token_expired"},
-		{source(outcome.Stop, outcome.TokenExpired), true, true, false, "token_expired"},
+		{source(outcome.Retry, outcome.TokenExpired), false, false, false, "token_expired"},
+		{source(outcome.Stop, outcome.TokenExpired), false, false, false, "token_expired"},
 		{fmt.Errorf("x: %w", ErrFenced), false, true, true, failFenced},
 		{fmt.Errorf("x: %w", ErrUnknown), false, true, false, failUnknown},
 		{fmt.Errorf("x: %w", ErrStale), false, false, false, failStale},
@@ -45,7 +45,7 @@ func TestOnlyNamedRefusalsHaltATable(t *testing.T) {
 		{fmt.Errorf("x: %w", ErrTooLarge), true, true, false, failTooLarge},
 		{fmt.Errorf("x: %w", ErrMisconfigured), true, true, false, failMisconfigured},
 		{fmt.Errorf("x: %w", errBadPage), false, false, false, failBadPage},
-		{halt(failRewound, "restored"), true, true, false, failRewound},
+		{halt(failForeign, "foreign"), true, true, false, failForeign},
 		{errors.New("what is this"), false, false, false, failOther},
 		{context.DeadlineExceeded, false, false, false, failOther},
 		{context.Canceled, false, true, false, failOther},
@@ -54,6 +54,20 @@ func TestOnlyNamedRefusalsHaltATable(t *testing.T) {
 		if (r.halt != nil) != c.halt || r.lost != c.lost || r.fenced != c.fenced || r.reason != c.reason {
 			t.Errorf("judge(%v) = %+v, want halt %v lost %v fenced %v reason %s", c.err, r, c.halt, c.lost, c.fenced, c.reason)
 		}
+	}
+}
+
+func TestExpiredTokensAndRewoundSourcesAreResynced(t *testing.T) {
+	t.Parallel()
+	for _, v := range []outcome.Verdict{outcome.Reject, outcome.Stop, outcome.Retry} {
+		r := judge(fmt.Errorf("page: %w", &outcome.Error{Verdict: v, Reason: outcome.TokenExpired}))
+		if r.resync == nil || r.resync.reason != ResyncTokenExpired || r.resync.renew || r.halt != nil {
+			t.Errorf("%s: %+v", v, r)
+		}
+	}
+	need := &needResync{reason: ResyncRestored, renew: true}
+	if r := judge(fmt.Errorf("compare: %w", need)); r.resync != need || r.halt != nil {
+		t.Errorf("restored: %+v", r)
 	}
 }
 
@@ -75,7 +89,6 @@ func TestHaltNamesTheNextAction(t *testing.T) {
 		outcome.Config:       "change tracking is on",
 		outcome.ForeignLink:  "address",
 		outcome.TooLarge:     "page size",
-		outcome.TokenExpired: "a resync is needed",
 		outcome.Plugin:       "doctor",
 	} {
 		r := judge(&outcome.Error{Verdict: outcome.Stop, Reason: reason})

@@ -21,16 +21,18 @@ type measures struct {
 	skipped metric.Int64Counter
 	failed  metric.Int64Counter
 	fenced  metric.Int64Counter
+	resyncs metric.Int64Counter
+	late    metric.Int64Counter
 	poll    metric.Float64Histogram
 	commit  metric.Float64Histogram
 
-	lag, sinceSuccess, age metric.Float64ObservableGauge
-	rows, state            metric.Int64ObservableGauge
+	lag, sinceSuccess, age, tokenAge, tokenLife metric.Float64ObservableGauge
+	rows, state                                 metric.Int64ObservableGauge
 }
 
 func newMeasures(meter metric.Meter, table string) (*measures, error) {
 	m := &measures{meter: meter, table: attribute.String(telemetry.AttrTable, table)}
-	var errs [11]error
+	var errs [15]error
 	m.events, errs[0] = meter.Int64Counter(telemetry.OutboundEvents, metric.WithDescription("Events published."))
 	m.skipped, errs[1] = meter.Int64Counter(telemetry.OutboundSkipped, metric.WithDescription("Rows that became no event."))
 	m.failed, errs[2] = meter.Int64Counter(telemetry.OutboundFailures, metric.WithDescription("Failed polls and commits."))
@@ -49,6 +51,13 @@ func newMeasures(meter metric.Meter, table string) (*measures, error) {
 		metric.WithDescription("Rows that the initial load has settled."))
 	m.state, errs[10] = meter.Int64ObservableGauge(telemetry.OutboundState,
 		metric.WithDescription("1 for the table's present state, 0 for the others."))
+	m.resyncs, errs[11] = meter.Int64Counter(telemetry.OutboundResyncs, metric.WithDescription("Resyncs begun."))
+	m.late, errs[12] = meter.Int64Counter(telemetry.OutboundLateCommits,
+		metric.WithDescription("Events that only the overlap found: the source committed them late."))
+	m.tokenAge, errs[13] = meter.Float64ObservableGauge(telemetry.OutboundTokenAge, metric.WithUnit("s"),
+		metric.WithDescription("Age of the delta link."))
+	m.tokenLife, errs[14] = meter.Float64ObservableGauge(telemetry.OutboundTokenLife, metric.WithUnit("s"),
+		metric.WithDescription("How long the organization lets a delta link be used; 0 when unknown."))
 	for _, err := range errs {
 		if err != nil {
 			return nil, fmt.Errorf("make the instruments of table %s: %w", table, err)
@@ -65,6 +74,8 @@ func (m *measures) expose(status func() Status) (func(), error) {
 		o.ObserveFloat64(m.lag, s.Lag.Seconds(), label)
 		o.ObserveFloat64(m.sinceSuccess, s.SinceSuccess.Seconds(), label)
 		o.ObserveFloat64(m.age, s.CheckpointAge.Seconds(), label)
+		o.ObserveFloat64(m.tokenAge, s.TokenAge.Seconds(), label)
+		o.ObserveFloat64(m.tokenLife, s.TokenLife.Seconds(), label)
 		o.ObserveInt64(m.rows, s.Rows, label)
 		for _, st := range States {
 			v := int64(0)
@@ -74,7 +85,7 @@ func (m *measures) expose(status func() Status) (func(), error) {
 			o.ObserveInt64(m.state, v, metric.WithAttributes(m.table, attribute.String(telemetry.AttrState, string(st))))
 		}
 		return nil
-	}, m.lag, m.sinceSuccess, m.age, m.rows, m.state)
+	}, m.lag, m.sinceSuccess, m.age, m.tokenAge, m.tokenLife, m.rows, m.state)
 	if err != nil {
 		return nil, fmt.Errorf("expose the table's gauges: %w", err)
 	}
@@ -91,6 +102,14 @@ func (m *measures) skip(ctx context.Context, reason string, n uint64) {
 
 func (m *measures) failure(ctx context.Context, reason string) {
 	m.failed.Add(ctx, 1, metric.WithAttributes(m.table, attribute.String(telemetry.AttrReason, reason)))
+}
+
+func (m *measures) resync(ctx context.Context, reason string) {
+	m.resyncs.Add(ctx, 1, metric.WithAttributes(m.table, attribute.String(telemetry.AttrReason, reason)))
+}
+
+func (m *measures) lateCommits(ctx context.Context, n int64) {
+	m.late.Add(ctx, n, metric.WithAttributes(m.table))
 }
 
 func (m *measures) took(ctx context.Context, h metric.Float64Histogram, began time.Time) {

@@ -39,11 +39,18 @@ func modelQuery() Query {
 // pages are computed from the live rows, so rows move while somebody pages; a
 // recreated record is listed both as a row and as a delete, deletes last.
 type crmModel struct {
-	mu       sync.Mutex
-	version  int64
-	records  map[string]*crmRecord
-	tombs    []crmTomb
-	history  map[string]map[int64]string // what every version looked like
+	mu      sync.Mutex
+	version int64
+	records map[string]*crmRecord
+	tombs   []crmTomb
+	history map[string]map[int64][]string // what every version looked like
+	// minToken is the oldest token that is honoured; dump says what an older one
+	// gets: everything, instead of a refusal. expired counts how often.
+	minToken int64
+	dump     bool
+	expired  int
+	// open are changes that have their version and are not committed.
+	open     []*crmOpen
 	pageSize int
 	created  time.Time
 
@@ -64,13 +71,19 @@ type crmRecord struct {
 	number  string
 }
 
+// crmOpen is a change whose version is taken before it is committed.
+type crmOpen struct {
+	id, row string
+	version int64
+}
+
 type crmTomb struct {
 	id      string
 	version int64
 }
 
 func newCRM(pageSize int) *crmModel {
-	return &crmModel{records: map[string]*crmRecord{}, history: map[string]map[int64]string{},
+	return &crmModel{records: map[string]*crmRecord{}, history: map[string]map[int64][]string{},
 		pageSize: pageSize, version: 100, now: time.Now}
 }
 
@@ -80,6 +93,11 @@ func recordID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d"
 func (c *crmModel) put(id, name string) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.write(id, name)
+}
+
+func (c *crmModel) write(id, name string) int64 {
+	c.commitOpen(id)
 	c.version++
 	stamp := c.now().UTC().Format(time.RFC3339)
 	r := c.records[id]
@@ -90,17 +108,94 @@ func (c *crmModel) put(id, name string) int64 {
 	r.version = c.version
 	r.row = fmt.Sprintf(`{"accountid":%q,"versionnumber":%d,"accountnumber":%q,"name":%q,"createdon":%q,"modifiedon":%q}`,
 		id, c.version, r.number, name, r.created, stamp)
-	if c.history[id] == nil {
-		c.history[id] = map[int64]string{}
-	}
-	c.history[id][c.version] = r.row
+	c.remember(id, c.version, r.row)
 	return c.version
+}
+
+func (c *crmModel) remember(id string, version int64, row string) {
+	if c.history[id] == nil {
+		c.history[id] = map[int64][]string{}
+	}
+	c.history[id][version] = append(c.history[id][version], row)
+}
+
+// begin reserves a version for a change of a live record that commitOpen makes
+// visible: tokens handed out meanwhile are later than it.
+func (c *crmModel) beginLate(id, name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.records[id]
+	if r == nil || !r.live {
+		return false
+	}
+	c.commitOpen(id)
+	c.version++
+	row := fmt.Sprintf(`{"accountid":%q,"versionnumber":%d,"accountnumber":%q,"name":%q,"createdon":%q,"modifiedon":%q}`,
+		id, c.version, r.number, name, r.created, c.now().UTC().Format(time.RFC3339))
+	c.open = append(c.open, &crmOpen{id, row, c.version})
+	return true
+}
+
+// endLate commits every open change.
+func (c *crmModel) endLate() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.commitOpen("")
+}
+
+// commitOpen commits the open changes of a record, or of all.
+func (c *crmModel) commitOpen(id string) {
+	c.open = slices.DeleteFunc(c.open, func(o *crmOpen) bool {
+		if id != "" && o.id != id {
+			return false
+		}
+		r := c.records[o.id]
+		r.version, r.row = o.version, o.row
+		c.remember(o.id, o.version, o.row)
+		return true
+	})
+}
+
+// expire forgets the history of changes: tokens so far are void, deletes lost.
+func (c *crmModel) expire(dump bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.version++
+	c.minToken, c.dump, c.tombs = c.version, dump, nil
+}
+
+// crmBackup is a state that a database can be restored to.
+type crmBackup struct {
+	version int64
+	records map[string]crmRecord
+	tombs   []crmTomb
+}
+
+func (c *crmModel) backup() crmBackup {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := crmBackup{c.version, map[string]crmRecord{}, slices.Clone(c.tombs)}
+	for id, r := range c.records {
+		b.records[id] = *r
+	}
+	return b
+}
+
+func (c *crmModel) restore(b crmBackup) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.version, c.tombs, c.open, c.minToken = b.version, slices.Clone(b.tombs), nil, 0
+	c.records = map[string]*crmRecord{}
+	for id, r := range b.records {
+		c.records[id] = &r
+	}
 }
 
 func (c *crmModel) remove(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if r := c.records[id]; r != nil && r.live {
+		c.commitOpen(id)
 		c.version++
 		r.live = false
 		c.tombs = append(c.tombs, crmTomb{id, c.version})
@@ -136,7 +231,7 @@ func (c *crmModel) Page(ctx context.Context, q Query, link string) (*Page, error
 	if err != nil {
 		return nil, err
 	}
-	p, err := c.page(link)
+	p, err := c.page(q, link)
 	if err != nil {
 		return nil, err
 	}
@@ -146,14 +241,43 @@ func (c *crmModel) Page(ctx context.Context, q Query, link string) (*Page, error
 	return p, nil
 }
 
-func (c *crmModel) page(link string) (*Page, error) {
+func (c *crmModel) page(q Query, link string) (*Page, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pages++
+	p, err := c.answer(link)
+	if err == nil {
+		for i := range p.Rows {
+			p.Rows[i].selectColumns(q.Columns)
+		}
+	}
+	return p, err
+}
+
+// selectColumns cuts a row down to columns and what every row has.
+func (r *Row) selectColumns(columns []string) {
+	if r.Deleted {
+		return
+	}
+	list, _ := members(r.JSON)
+	list = slices.DeleteFunc(list, func(m member) bool {
+		n := string(m.name)
+		return n != "versionnumber" && n != "modifiedon" && !slices.Contains(columns, n)
+	})
+	r.JSON = object(list)
+	list = slices.DeleteFunc(list, func(m member) bool { return string(m.name) == "versionnumber" })
+	h := fnv.New64a()
+	h.Write(object(list))
+	r.Hash = h.Sum64()
+}
+
+func (c *crmModel) answer(link string) (*Page, error) {
 	if link == "" {
+		c.commitOpen("") // a full read waits for what is open
 		return c.loadPage(c.version, ""), nil
 	}
-	v, err := url.ParseQuery(link)
+	link = strings.TrimPrefix(strings.Replace(link, "$deltatoken=", "token=", 1), "accounts?")
+	v, err := url.ParseQuery(strings.TrimSuffix(link, "!t"))
 	if err != nil {
 		return nil, &outcome.Error{Verdict: outcome.Reject, Reason: outcome.Invalid, Err: err}
 	}
@@ -161,8 +285,18 @@ func (c *crmModel) page(link string) (*Page, error) {
 	if v.Has("load") {
 		return c.loadPage(num("next"), v.Get("load")), nil
 	}
+	if v.Has("token") && num("token") < c.minToken {
+		c.expired++
+		if c.dump {
+			return c.loadPage(c.version, ""), nil
+		}
+		return nil, &outcome.Error{Verdict: outcome.Reject, Reason: outcome.TokenExpired, Status: 400}
+	}
 	if v.Has("token") {
 		return c.deltaPage(c.version, num("token"), num("token")), nil
+	}
+	if num("next") < c.minToken {
+		return nil, &outcome.Error{Verdict: outcome.Reject, Reason: outcome.TokenExpired, Status: 400}
 	}
 	return c.deltaPage(num("next"), num("since"), num("deletes")), nil
 }
@@ -182,7 +316,7 @@ func (c *crmModel) loadPage(token int64, after string) *Page {
 	if len(ids) > c.pageSize {
 		p.Next = fmt.Sprintf("load=%s&next=%d", ids[c.pageSize-1], token)
 	} else {
-		p.Delta = fmt.Sprintf("token=%d", token)
+		p.Delta = fmt.Sprintf("accounts?$deltatoken=%d!t", token)
 	}
 	return p
 }
@@ -216,18 +350,17 @@ func (c *crmModel) deltaPage(token, since, deletesSince int64) *Page {
 	if len(changes) > c.pageSize {
 		p.Next = fmt.Sprintf("since=%d&deletes=%d&next=%d", since, deletesSince, token)
 	} else {
-		p.Delta = fmt.Sprintf("token=%d", token)
+		p.Delta = fmt.Sprintf("accounts?$deltatoken=%d!t", token)
 	}
 	return p
 }
 
 func (c *crmModel) row(id string) Row {
 	r := c.records[id]
-	h := fnv.New64a()
-	h.Write([]byte(r.row))
 	list, _ := pick([]byte(r.row), []string{"modifiedon"})
-	return Row{ID: id, Version: r.version, JSON: []byte(r.row), Hash: h.Sum64(),
-		Modified: string(list[0].value[1 : len(list[0].value)-1])}
+	row := Row{ID: id, Version: r.version, JSON: []byte(r.row), Modified: string(list[0].value[1 : len(list[0].value)-1])}
+	row.selectColumns(append(modelQuery().Columns, "primarycontactid"))
+	return row
 }
 
 // Exists implements Source.

@@ -134,6 +134,42 @@ func (m *streamModel) Last(ctx context.Context, fenceSubject string, fence uint6
 	return nil
 }
 
+// Scan implements Scanner.
+func (m *streamModel) Scan(ctx context.Context, filter, fenceSubject string, fence uint64, fn func(Stored) error) error {
+	f, lag := m.begin("scan")
+	if f.err != nil {
+		return f.err
+	}
+	if err := sleep(ctx, lag); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	var shown uint64
+	if i, ok := m.last[fenceSubject]; ok {
+		shown = m.msgs[i].Sequence
+	}
+	var answer []Stored
+	prefix := strings.TrimSuffix(filter, "*")
+	for i, msg := range m.msgs {
+		if strings.HasPrefix(msg.Subject, prefix) && m.last[msg.Subject] == i {
+			answer = append(answer, Stored{msg.Subject, msg.Sequence, msg.Header, nil})
+		}
+	}
+	m.mu.Unlock()
+	if shown < fence {
+		return ErrStale
+	}
+	for i, a := range answer {
+		if f.behind > 0 && i == len(answer)/2 {
+			return ErrStale
+		}
+		if err := fn(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Commit implements Log.
 func (m *streamModel) Commit(ctx context.Context, b Batch) (uint64, error) {
 	f, lag := m.begin("commit")

@@ -3,6 +3,7 @@ package outbound
 import (
 	"context"
 	"errors"
+	"time"
 
 	"cebridge/schema"
 )
@@ -66,6 +67,33 @@ type Log interface {
 	Commit(ctx context.Context, b Batch) (seq uint64, err error)
 }
 
+// Scanner reads the stream without the bodies of its messages.
+type Scanner interface {
+	// Scan calls fn with subject, sequence and headers of the last message of every
+	// subject that matches filter, in the order of sequences. The answer is complete
+	// up to sequence fence, which fenceSubject must have reached; otherwise it fails
+	// with ErrStale or ErrUnavailable and fn's calls are void. An error of fn ends it.
+	Scan(ctx context.Context, filter, fenceSubject string, fence uint64, fn func(Stored) error) error
+}
+
+// Stream is all that a worker asks of a stream.
+type Stream interface {
+	Log
+	Scanner
+}
+
+// Confirmer may be implemented by a Source that can look up many records at once.
+type Confirmer interface {
+	// Missing returns those of ids, at most 500, that are not live now.
+	Missing(ctx context.Context, q Query, ids []string) ([]string, error)
+}
+
+// Retention tells how long a delta link may be used.
+type Retention interface {
+	// TokenRetention is what the organization has configured; 0 is unknown.
+	TokenRetention(ctx context.Context) (time.Duration, error)
+}
+
 // Batch is one commit: at most MaxBatch messages, the checkpoint included.
 type Batch struct {
 	Messages []Message
@@ -107,6 +135,8 @@ var (
 	// ErrTooLarge: one message is beyond the server's or the stream's limit, or
 	// the batch has more messages than the server takes. Nothing was stored.
 	ErrTooLarge = errors.New("the message is larger than the stream takes")
+	// ErrBatchTooLong: the server takes fewer messages in one batch. Nothing was stored.
+	ErrBatchTooLong = errors.New("the server takes fewer messages in one batch")
 	// ErrMisconfigured: the stream is missing or lacks a setting. A person must act.
 	ErrMisconfigured = errors.New("the stream is not set up for the bridge")
 )

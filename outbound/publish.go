@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -33,6 +34,9 @@ func (w *Worker) settle(ctx context.Context, s *session, f *fetching, page *Page
 	if err != nil {
 		return err
 	}
+	if err := w.suspect(s, p); err != nil {
+		return err
+	}
 	if s.fresh || page.Next != "" || s.at.Page > 0 {
 		for i := range entries {
 			if entries[i].row != nil {
@@ -45,6 +49,14 @@ func (w *Worker) settle(ctx context.Context, s *session, f *fetching, page *Page
 		return err
 	}
 	next := s.at.after(page)
+	if page.Delta != "" {
+		next.keepOlder((w.cfg.OverlapAge + max(w.cfg.OverlapEvery, 0)) / 2)
+		if s.pass != nil {
+			if last, err = w.endResync(ctx, s, f, last, next.Rows); err != nil {
+				return err
+			}
+		}
+	}
 	if len(last.messages) > 0 || w.due(s, &next, time.Now()) {
 		if err := w.submit(ctx, s, last, next); err != nil {
 			return err
@@ -63,11 +75,8 @@ func (w *Worker) settle(ctx context.Context, s *session, f *fetching, page *Page
 // again, and the compare skips what is stored. The rest is returned.
 func (w *Worker) encode(ctx context.Context, s *session, f *fetching, p *plan) (*part, error) {
 	parent, state := traceParent(trace.SpanFromContext(ctx))
-	readBy := event.ByDelta
-	if s.at.Phase != PhaseFollowing {
-		readBy = event.ByLoad
-	}
-	room := min(len(p.events), w.cfg.MaxBatch-1)
+	readBy := s.readBy()
+	room := min(len(p.events), w.maxBatch-1)
 	b := newPart(room)
 	for i := range p.events {
 		e := &p.events[i]
@@ -80,14 +89,14 @@ func (w *Worker) encode(ctx context.Context, s *session, f *fetching, p *plan) (
 			r.Modified, r.Row, r.Hash = e.row.Modified, e.row.JSON, e.row.Hash
 			r.Changed = w.changedColumns(e.changed)
 		} else {
-			r.Reason = "deleted"
+			r.Reason = cmp.Or(e.reason, "deleted")
 		}
 		header, data, err := w.encoder.Encode(&r)
 		if err != nil {
 			return nil, halt(failEncode, "%w; leave the column out or mend the record, then resume the table", err)
 		}
 		m := Message{Subject: w.cfg.Names.Record(w.table, e.id), Header: header, Data: data}
-		if n := len(b.messages); n > 0 && (n >= w.cfg.MaxBatch-1 || b.bytes+len(data) > w.cfg.MaxBatchBytes ||
+		if n := len(b.messages); n > 0 && (n >= w.maxBatch-1 || b.bytes+len(data) > w.cfg.MaxBatchBytes ||
 			e.follows && b.holds(m.Subject)) {
 			if err := w.submit(ctx, s, b, s.at); err != nil {
 				return nil, err
@@ -100,6 +109,19 @@ func (w *Worker) encode(ctx context.Context, s *session, f *fetching, p *plan) (
 			Version: e.version, Epoch: s.at.Epoch})
 	}
 	return b, nil
+}
+
+// readBy names how the session's rows were read.
+func (s *session) readBy() event.ReadBy {
+	switch {
+	case s.older != nil:
+		return event.ByOverlap
+	case s.at.Phase == PhaseResyncing:
+		return event.ByResync
+	case s.at.Phase == PhaseFollowing:
+		return event.ByDelta
+	}
+	return event.ByLoad
 }
 
 func newPart(n int) *part {
@@ -119,8 +141,10 @@ func (p *part) holds(subject string) bool {
 func (w *Worker) due(s *session, next *Checkpoint, now time.Time) bool {
 	age := now.Sub(s.stored.Written)
 	switch {
-	case s.stored.Phase != next.Phase:
-		return true // the first checkpoint, or the load ended
+	case s.stored.Phase != next.Phase, s.stored.Paused != next.Paused:
+		return true // the first checkpoint, the load ended, or a pause did
+	case next.Phase == PhaseResyncing:
+		return false // a pass begins anew after a crash
 	case next.RoundStart != nil:
 		return age >= progressEvery
 	case s.stored.RoundStart != nil:
@@ -158,6 +182,7 @@ func (w *Worker) published(ctx context.Context, p *part, seq uint64) {
 		for c, n := range counts {
 			b.s.Published[c] += n
 		}
+		b.resuming = b.resuming && p.next.Paused
 		b.s.CheckpointSequence, b.written = seq, p.next.Written
 		b.s.Detail = ""
 	})
@@ -171,8 +196,8 @@ func (p *part) largest() string {
 			best, size = i, n
 		}
 	}
-	if best < 0 {
-		return "the checkpoint"
+	if best < 0 || best >= len(p.events) {
+		return "the bridge's own message"
 	}
 	return fmt.Sprintf("record %s with %d bytes", p.events[best].RecordID, size)
 }

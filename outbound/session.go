@@ -2,6 +2,7 @@ package outbound
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -30,7 +31,14 @@ type session struct {
 	// restarted: the round went back to its base once already.
 	restarted bool
 	links     linkGuard
-	flight    *flight
+	// began is when the round began; pass is set in a resync.
+	began time.Time
+	pass  *fullRead
+	// repeats counts rows of the round that are older than its token.
+	repeats int64
+	// older is the older link that is being read, or nil; the position stays then.
+	older  *OlderLink
+	flight *flight
 }
 
 // open reads the checkpoint and makes a session of it. Without a checkpoint the
@@ -42,7 +50,7 @@ func (w *Worker) open(ctx context.Context) (*session, error) {
 	}
 	if seq == 0 {
 		if data, seq, err = w.openFirst(ctx); err != nil {
-			return nil, err
+			return w.recover(0, err)
 		}
 	}
 	if seq == 0 {
@@ -60,17 +68,29 @@ func (w *Worker) open(ctx context.Context) (*session, error) {
 	if err == nil {
 		err = c.fit(w.table, w.cfg.OrgID, w.fingerprint)
 	}
-	if err != nil {
-		return nil, halt(failCheckpoint, "checkpoint of table %s on %s at sequence %d cannot be used: %w",
-			w.table, w.subject, seq, err)
+	if errors.Is(err, errOtherFingerprint) && !w.fitted {
+		return &session{held: seq, stored: *c, at: *c}, &needResync{reason: ResyncConfiguration, renew: true, err: err}
 	}
+	if errors.Is(err, errOtherFingerprint) {
+		err = fmt.Errorf("%w: another bridge follows the table with another configuration; give both the same one and resume the table", err)
+	}
+	if err != nil {
+		return w.recover(seq, halt(failCheckpoint, "checkpoint of table %s on %s at sequence %d cannot be used: %w",
+			w.table, w.subject, seq, err))
+	}
+	w.fitted = true
 	w.board.update(func(b *board) {
 		b.written, b.s.CheckpointSequence = c.Written, seq
 		if c.Phase == PhaseFollowing && b.published.IsZero() {
 			b.published = c.Obtained
 		}
 	})
-	return &session{held: seq, stored: *c, at: *c}, nil
+	s := &session{held: seq, stored: *c, at: *c}
+	if c.Phase == PhaseResyncing {
+		// What the pass had met is forgotten: begin it anew.
+		s.at.Link, s.at.Page, s.at.Rows, s.at.RoundStart, s.at.Began = "", 0, 0, nil, time.Time{}
+	}
+	return s, w.standing(s)
 }
 
 // openFirst makes sure that a table without a checkpoint was never published. A
@@ -106,13 +126,33 @@ func (s *session) begin(now time.Time) {
 		return
 	}
 	s.inRound, s.restarted = true, false
-	s.seen, s.links = newIDFilter(), linkGuard{}
+	s.seen, s.links, s.repeats = newIDFilter(), linkGuard{}, 0
 	s.links.pass(s.at.Link)
 	s.seenAll = s.at.Page == 0
 	if s.at.RoundStart == nil {
 		held := s.held
 		s.at.RoundStart, s.at.Began = &held, now
+		s.at.Reached = s.at.Top
 	}
+	s.began = s.at.Began
+	if s.at.Phase == PhaseResyncing {
+		s.pass = &fullRead{from: s.held}
+	}
+}
+
+// again tells what it means to read the first page of a full read again. It brings
+// a new token: a record that was met, or published, from the page before and was
+// deleted since is in neither. A resync forgets whom it met; a load that published
+// a part of that page is taken over by a resync.
+func (s *session) again() error {
+	switch {
+	case s.at.Link != "" || s.at.Page != 0:
+	case s.pass != nil:
+		s.pass = &fullRead{from: s.held}
+	case s.at.Phase == PhaseLoading && s.held != 0:
+		return &needResync{reason: ResyncPagingLink, err: errors.New("the initial load was interrupted within its first page")}
+	}
+	return nil
 }
 
 // restart goes back to the first page of the round. What was published stays
@@ -120,8 +160,11 @@ func (s *session) begin(now time.Time) {
 func (s *session) restart() {
 	s.restarted, s.seenAll, s.links = true, true, linkGuard{}
 	s.at.Link, s.at.Page = s.at.Base, 0
-	if s.at.Phase == PhasePriming {
+	if s.at.Phase != PhaseFollowing {
 		s.at.Rows = 0
+	}
+	if s.pass != nil {
+		s.pass = &fullRead{from: s.held}
 	}
 	s.links.pass(s.at.Link)
 }
@@ -129,18 +172,29 @@ func (s *session) restart() {
 // after is the position once a page is settled.
 func (c Checkpoint) after(p *Page) Checkpoint {
 	c.Page++
+	for i := range p.Rows {
+		c.Top = max(c.Top, p.Rows[i].Version)
+	}
+	if c.Page == 1 && c.Phase != PhaseFollowing {
+		c.Reached = c.Top
+	}
 	if c.Phase != PhaseFollowing {
 		c.Rows += int64(len(p.Rows))
 	}
 	if c.Phase == PhasePriming {
-		c.Baseline = latest(c.Baseline, p.Rows)
+		c.Baseline, c.Primed = latest(c.Baseline, p.Rows), c.Top
 	}
 	if p.Next != "" {
 		c.Link = p.Next
 		return c
 	}
 	// The token may be as old as the round's first page: count its age from there.
-	c.Phase, c.Link, c.Base, c.Obtained = PhaseFollowing, p.Delta, p.Delta, c.Began
+	// A link that stays the same does not grow younger.
+	if p.Delta != c.Base {
+		c.Obtained = c.Began
+	}
+	c.Phase, c.Link, c.Base, c.Resync = PhaseFollowing, p.Delta, p.Delta, nil
+	c.Floor, c.Reached = c.Reached, 0
 	c.Began, c.RoundStart, c.Page = time.Time{}, nil, 0
 	return c
 }

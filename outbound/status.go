@@ -36,6 +36,14 @@ type Status struct {
 	Epoch int
 	Page  int64
 	Rows  int64
+	// Resync is why the table is being read again; "" when it is not.
+	Resync string
+	// TokenAge is the age of the delta link, TokenLife how long the organization
+	// lets one be used; 0 when unknown.
+	TokenAge  time.Duration
+	TokenLife time.Duration
+	// Late counts events that only the overlap found.
+	Late uint64
 	// CheckpointSequence is 0 before the first checkpoint.
 	CheckpointSequence uint64
 	CheckpointAge      time.Duration
@@ -62,10 +70,14 @@ type board struct {
 	s         Status
 	running   State // the state without regard to pause and halt
 	paused    bool
+	elsewhere bool // paused by the checkpoint, not by a person here
+	resuming  bool // a person resumed it here, and no commit has said so yet
 	halted    bool
 	written   time.Time // of the checkpoint
 	published time.Time // start of the last fully published poll
 	success   time.Time
+	obtained  time.Time   // of the delta link
+	request   *needResync // a person's, until it is begun
 }
 
 func newBoard(table string) *board {
@@ -86,10 +98,14 @@ func (b *board) status(now time.Time) Status {
 	defer b.mu.Unlock()
 	s := b.s
 	s.State = b.state()
+	if s.State == StateResyncing && s.Detail == "" {
+		s.Detail = "reading the table again: " + s.Resync
+	}
 	s.Published = maps.Clone(b.s.Published)
 	s.Skipped = maps.Clone(b.s.Skipped)
 	s.CheckpointAge = since(now, b.written)
 	s.Lag = since(now, b.published)
+	s.TokenAge = since(now, b.obtained)
 	s.SinceSuccess = since(now, b.success)
 	return s
 }
@@ -97,7 +113,7 @@ func (b *board) status(now time.Time) Status {
 // state ranks what a person must see first.
 func (b *board) state() State {
 	switch {
-	case b.paused:
+	case b.paused, b.elsewhere:
 		return StatePaused
 	case b.halted:
 		return StateHalted
@@ -116,9 +132,15 @@ func since(now, t time.Time) time.Duration {
 func (b *board) at(c *Checkpoint) {
 	b.update(func(b *board) {
 		b.running = StateLoading
-		if c.Phase == PhaseFollowing {
+		b.s.Resync = ""
+		switch c.Phase {
+		case PhaseFollowing:
 			b.running = StateFollowing
+		case PhaseResyncing:
+			b.running = StateResyncing
+			b.s.Resync = c.Resync.Reason
 		}
+		b.obtained = c.Obtained
 		b.s.Phase, b.s.Epoch, b.s.Page, b.s.Rows = c.Phase, c.Epoch, c.Page, c.Rows
 	})
 }

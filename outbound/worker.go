@@ -28,7 +28,7 @@ type Worker struct {
 	cfg         TableConfig
 	table       string
 	source      Source
-	log         Log
+	log         Stream
 	encoder     *event.Encoder
 	logger      *slog.Logger
 	tracer      trace.Tracer
@@ -48,8 +48,16 @@ type Worker struct {
 	stop context.CancelFunc
 
 	// The fields below belong to Run's goroutine.
-	session   *session
-	everHeld  bool
+	session  *session
+	everHeld bool
+	// fitted: a checkpoint of this configuration was held.
+	fitted  bool
+	resyncs int // begun since the last good round
+	// maxBatch shrinks where an operator lowered the server's limit.
+	maxBatch  int
+	retention Retention
+	life      tokenLife
+	overlap   overlapPlan
 	failures  int
 	fences    int
 	lastPoll  time.Time
@@ -59,7 +67,7 @@ type Worker struct {
 
 // NewWorker checks the configuration and makes a worker; nothing is read or
 // written before Run. The error lists every fault.
-func NewWorker(cfg TableConfig, source Source, log Log, deps Deps) (*Worker, error) {
+func NewWorker(cfg TableConfig, source Source, log Stream, deps Deps) (*Worker, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("outbound table: %w", err)
@@ -88,7 +96,7 @@ func NewWorker(cfg TableConfig, source Source, log Log, deps Deps) (*Worker, err
 	w := &Worker{
 		cfg: cfg, table: table.LogicalName, source: source, log: log, encoder: encoder,
 		logger: deps.Logger.With("table", table.LogicalName), tracer: deps.Tracer, measures: m,
-		jitter: newJitter(deps.Rand), observe: deps.Observe,
+		jitter: newJitter(deps.Rand), observe: deps.Observe, retention: deps.Retention, maxBatch: cfg.MaxBatch,
 		subject:     cfg.Names.Checkpoint(table.LogicalName),
 		fingerprint: fingerprint(cfg.Query, cfg.Settings),
 		logical:     map[string]string{},
@@ -141,23 +149,31 @@ func (w *Worker) Run(ctx context.Context) error {
 
 // admit waits until the table is neither paused nor halted.
 func (w *Worker) admit(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	look := time.NewTicker(pausedEvery)
+	defer look.Stop()
 	for {
 		work, cancel := context.WithCancel(ctx)
-		free := false
+		free, store := false, false
 		w.board.update(func(b *board) {
-			if free = !b.paused && !b.halted; free {
+			if free = !b.paused && !b.halted && !b.elsewhere; free {
 				w.stop = cancel
 				b.s.Detail = ""
 			}
+			store = b.paused
 		})
 		if free {
 			return work, cancel, nil
 		}
 		cancel()
+		if store {
+			w.storePause(ctx)
+		}
 		select {
 		case <-ctx.Done():
 			return nil, nil, ctx.Err()
 		case <-w.wake:
+		case <-look.C:
+			w.lifted(ctx)
 		}
 	}
 }
@@ -174,24 +190,6 @@ func (w *Worker) halt(stop *haltError) {
 // Poke makes the next poll happen now. Several pokes before it count as one; it
 // neither shortens a wait after a failure nor resumes a table.
 func (w *Worker) Poke() { signal(w.poke) }
-
-// Pause stops the table after the commit in flight. It outlasts failures and a
-// later Run, and holds until Resume.
-func (w *Worker) Pause() {
-	w.board.update(func(b *board) {
-		b.paused = true
-		b.s.Detail = "paused; resume the table to go on"
-		if w.stop != nil {
-			w.stop()
-		}
-	})
-}
-
-// Resume lets a paused or halted table go on from its checkpoint.
-func (w *Worker) Resume() {
-	w.board.update(func(b *board) { b.paused, b.halted = false, false })
-	signal(w.wake)
-}
 
 // Status is a snapshot; it never waits for the work in progress.
 func (w *Worker) Status() Status { return w.board.status(time.Now()) }

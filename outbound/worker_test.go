@@ -186,7 +186,7 @@ func TestRecordShownAndDeletedInOnePage(t *testing.T) {
 					}
 					return nil
 				}, func() time.Duration { return 10 * time.Millisecond })
-				page, err := r.crm.page("token=101")
+				page, err := r.crm.page(modelQuery(), "token=101")
 				if err != nil || len(page.Rows) != 2 {
 					t.Fatalf("the page has %d rows, %v", len(page.Rows), err)
 				}

@@ -32,7 +32,7 @@ func (n Names) Validate() error {
 	if !ValidToken(n.Prefix) {
 		return fmt.Errorf("subject prefix %q: use 1 to 64 letters, digits, '_' or '-'", n.Prefix)
 	}
-	for _, own := range []string{"-state", "-notice", "-dead", "-parked"} {
+	for _, own := range []string{"-state", "-notice", "-dead", "-parked", "-ring", "-control"} {
 		if strings.HasSuffix(n.Prefix, own) {
 			return fmt.Errorf("subject prefix %q: the bridge's own subjects end in %s, choose another", n.Prefix, own)
 		}
@@ -65,8 +65,24 @@ func (n Names) Checkpoint(table string) string {
 // Owner is the subject of a table's lease.
 func (n Names) Owner(table string) string { return n.Prefix + "-state." + n.Org + ".owner." + table }
 
+// Revision is the subject of what a route applied last to a key, which is named by
+// its hash.
+func (n Names) Revision(route, keyHash string) string {
+	return n.Prefix + "-state." + n.Org + ".revision." + route + "." + keyHash
+}
+
 // Notice is the subject of the bridge's own notices about a table.
 func (n Names) Notice(table string) string { return n.Prefix + "-notice." + n.Org + "." + table }
+
+// Ring is the plain NATS subject on which anybody may ask for a poll of a table
+// now. No stream takes it.
+func (n Names) Ring(table string) string { return n.Prefix + "-ring." + n.Org + "." + table }
+
+// Control is the plain NATS subject on which a running bridge is asked to do
+// something with a table: pause, resume or resync.
+func (n Names) Control(action, table string) string {
+	return n.Prefix + "-control." + n.Org + "." + action + "." + table
+}
 
 // Dead is the subject of one dead letter: a message of the source stream is
 // named by the stream's incarnation and its sequence there.
@@ -74,9 +90,25 @@ func (n Names) Dead(route, incarnation string, seq uint64) string {
 	return n.Prefix + "-dead." + n.Org + "." + route + "." + incarnation + "." + strconv.FormatUint(seq, 10)
 }
 
+// DeadLetters matches the dead letters of a route, or of all with "*".
+func (n Names) DeadLetters(route string) string {
+	return n.Prefix + "-dead." + n.Org + "." + route + ".*.*"
+}
+
+// Retried is the subject of the mark that a dead letter was sent again.
+func (n Names) Retried(route, incarnation string, seq uint64) string {
+	return n.Dead(route, incarnation, seq) + ".retried"
+}
+
 // Parked matches or names parked messages of a route.
 func (n Names) Parked(route, key string) string {
 	return n.Prefix + "-parked." + n.Org + "." + route + "." + key
+}
+
+// ParkedMessage is the subject of one parked message: its key by its hash, and its
+// place in the source stream.
+func (n Names) ParkedMessage(route, keyHash, incarnation string, seq uint64) string {
+	return n.Parked(route, keyHash) + "." + incarnation + "." + strconv.FormatUint(seq, 10)
 }
 
 // EventStream is the default name of the stream that holds records, checkpoints and notices.

@@ -33,16 +33,26 @@ func TestSubjectsOfDifferentThingsDiffer(t *testing.T) {
 			return x.n.Notice(x.first)
 		case 4:
 			return x.n.Dead(x.first, x.second, x.seq)
+		case 6:
+			return x.n.Ring(x.first)
+		case 7:
+			return x.n.Control(x.first, x.second)
+		case 8:
+			return x.n.Revision(x.first, x.second)
+		case 9:
+			return x.n.Retried(x.first, x.second, x.seq)
+		case 10:
+			return x.n.ParkedMessage(x.first, x.second, "i", x.seq)
 		}
 		return x.n.Parked(x.first, x.second)
 	}
 	draw := rapid.Custom(func(t *rapid.T) thing {
-		x := thing{kind: rapid.IntRange(0, 5).Draw(t, "kind"), first: token.Draw(t, "first")}
+		x := thing{kind: rapid.IntRange(0, 10).Draw(t, "kind"), first: token.Draw(t, "first")}
 		x.n = schema.Names{Prefix: rapid.OneOf(token, rapid.SampledFrom([]string{"crm", "crm-x"})).Draw(t, "prefix"), Org: token.Draw(t, "org")}
-		if x.kind == 0 || x.kind >= 4 {
+		if x.kind == 0 || x.kind >= 4 && x.kind != 6 {
 			x.second = token.Draw(t, "second")
 		}
-		if x.kind == 4 {
+		if x.kind == 4 || x.kind >= 9 {
 			x.seq = rapid.Uint64().Draw(t, "seq")
 		}
 		return x
@@ -112,12 +122,12 @@ func TestTheStreamsTakeEverySubject(t *testing.T) {
 	covered := func(filters []string, subject string) bool {
 		return slices.ContainsFunc(filters, func(f string) bool { return strings.HasPrefix(subject, strings.TrimSuffix(f, ">")) })
 	}
-	for _, subject := range []string{n.Record("account", "id"), n.Checkpoint("account"), n.Owner("account"), n.Notice("account")} {
+	for _, subject := range []string{n.Record("account", "id"), n.Checkpoint("account"), n.Owner("account"), n.Notice("account"), n.Revision("r", "k")} {
 		if !covered(n.EventSubjects(), subject) {
 			t.Errorf("%s is on no subject of the event stream", subject)
 		}
 	}
-	for _, subject := range []string{n.Dead("r", "i", 7), n.Parked("r", "k")} {
+	for _, subject := range []string{n.Dead("r", "i", 7), n.Retried("r", "i", 7), n.Parked("r", "k"), n.ParkedMessage("r", "k", "i", 7)} {
 		if !covered(n.DeadSubjects(), subject) || covered(n.EventSubjects(), subject) {
 			t.Errorf("%s is not on the dead-letter stream alone", subject)
 		}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -24,9 +25,14 @@ type Options struct {
 	// RowBytes is the approximate size of one row as the Web API sends it.
 	RowBytes int
 	// InFlight is the number of requests running at once; Latency is how long the
-	// simulator takes for each.
+	// simulator takes for each. Without them the inbound cases are those of the
+	// table in the package's documentation.
 	InFlight int
 	Latency  time.Duration
+	// Batch is the number of writes in one $batch of the inbound batch case.
+	Batch int
+	// Only is Inbound or Outbound; "" measures both.
+	Only string
 	// Dir holds the stores; "" takes a temporary directory.
 	Dir string
 	// Progress receives a line per case; nil for none.
@@ -41,9 +47,35 @@ type Result struct {
 	Ours  float64 `json:"ours"`
 	Limit float64 `json:"limit"`
 	Ratio float64 `json:"ratio"`
-	// CPU is our processor time per item in microseconds, the servers' in the same
-	// process included.
-	CPU float64 `json:"cpu_us_per_item"`
+	// CPU is the processor time per item in microseconds while the bridge ran, and
+	// LimitCPU while the raw loop did; both include the simulator and, for CPU and
+	// the outbound limit, the JetStream server, which run in the same process.
+	CPU      float64 `json:"cpu_us_per_item"`
+	LimitCPU float64 `json:"limit_cpu_us_per_item"`
+	// Connections is how many the simulator accepted from the bridge (inbound only).
+	Connections int64 `json:"connections,omitempty"`
+	// RSS is the resident size of the process after the bridge ran, servers included.
+	RSS float64 `json:"rss_mib"`
+}
+
+// The directions.
+const (
+	Inbound  = "inbound"
+	Outbound = "outbound"
+)
+
+// kase is one case.
+type kase func(context.Context, Options) (Result, error)
+
+func cases(o Options) []kase {
+	var list []kase
+	if o.Only != Inbound {
+		list = append(list, outboundLoad)
+	}
+	if o.Only != Outbound {
+		list = append(list, inboundCases(o)...)
+	}
+	return list
 }
 
 // Run measures every case.
@@ -59,13 +91,15 @@ func Run(ctx context.Context, o Options) (results []Result, err error) {
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}
-	for _, c := range []func(context.Context, Options) (Result, error){outboundLoad, inboundPatch} {
+	for i, c := range cases(o) {
+		o := o
+		o.Dir = filepath.Join(o.Dir, strconv.Itoa(i))
 		r, err := c(ctx, o)
 		if err != nil {
 			return results, err
 		}
 		r.Ratio = r.Ours / r.Limit
-		fmt.Fprintf(o.Progress, "%s: ours %.0f/s, limit %.0f/s, ratio %.2f\n", r.Name, r.Ours, r.Limit, r.Ratio)
+		fmt.Fprintf(o.Progress, "%s: ours %.0f/s, limit %.0f/s, ratio %.2f, %.0f us/item\n", r.Name, r.Ours, r.Limit, r.Ratio, r.CPU)
 		results = append(results, r)
 	}
 	return results, nil

@@ -106,14 +106,19 @@ func (s *stage) eventCount(ctx context.Context) int {
 }
 
 // peakMiB reads the peak resident size of a process, 0 when it is gone.
-func peakMiB(pid int) float64 {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
+func peakMiB(pid int) float64 { return statusMiB(strconv.Itoa(pid), "VmHWM:") }
+
+// residentMiB is the resident size of this process now.
+func residentMiB() float64 { return statusMiB("self", "VmRSS:") }
+
+func statusMiB(process, field string) float64 {
+	f, err := os.Open("/proc/" + process + "/status")
 	if err != nil {
 		return 0
 	}
 	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if rest, ok := strings.CutPrefix(lines.Text(), "VmHWM:"); ok {
+		if rest, ok := strings.CutPrefix(lines.Text(), field); ok {
 			kib, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
 			if err != nil {
 				return 0

@@ -74,7 +74,8 @@ func outboundLoad(ctx context.Context, o Options) (Result, error) {
 	if err != nil {
 		return res, fmt.Errorf("bench outbound: %w", err)
 	}
-	res.Limit, err = s.rawLoad(ctx, o)
+	res.RSS = residentMiB()
+	res.Limit, res.LimitCPU, err = s.rawLoad(ctx, o)
 	return res, err
 }
 
@@ -94,20 +95,20 @@ func (s *stage) await(ctx context.Context, done func() bool) error {
 }
 
 // rawLoad drains the same pages and commits the same messages, and does nothing else.
-func (s *stage) rawLoad(ctx context.Context, o Options) (float64, error) {
+func (s *stage) rawLoad(ctx context.Context, o Options) (rate, cpu float64, err error) {
 	sample, err := s.sample(ctx, o.Rows)
 	if err != nil {
-		return 0, fmt.Errorf("bench outbound limit: %w", err)
+		return 0, 0, fmt.Errorf("bench outbound limit: %w", err)
 	}
 	names := schema.Names{Prefix: "raw", Org: benchOrg}
 	if _, err := s.js.CreateStream(ctx, jetstream.StreamConfig{
 		Name: names.EventStream(), Subjects: names.EventSubjects(), Storage: jetstream.FileStorage,
 		MaxMsgsPerSubject: 8, AllowAtomicPublish: true, AllowMsgTTL: true, AllowRollup: true, AllowDirect: true,
 	}); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	log := s.conn.Log(names.EventStream())
-	rate, _, err := measure(o.Rows, func() error {
+	rate, cpu, err = measure(o.Rows, func() error {
 		pages := make(chan error, 1) // one page ahead
 		go func() {
 			defer close(pages)
@@ -136,9 +137,9 @@ func (s *stage) rawLoad(ctx context.Context, o Options) (float64, error) {
 		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("bench outbound limit: %w", err)
+		return 0, 0, fmt.Errorf("bench outbound limit: %w", err)
 	}
-	return rate, nil
+	return rate, cpu, nil
 }
 
 // sample reads the first message we published and makes n like it.

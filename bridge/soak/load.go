@@ -44,6 +44,7 @@ inbound:
       stream: %s
       start: all
       ack_wait: 1s
+      ambiguity_bound: 0s # no fault here applies a write late
       table: account
       key: {accountnumber: data.key}
       columns: {name: data.name, numberofemployees: data.order}

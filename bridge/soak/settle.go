@@ -100,7 +100,7 @@ func (r *run) history(ctx context.Context) (*History, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = r.conn.ReadStream(ctx, names.DeadStream(), nil, func(m outbound.Stored) error {
+	_, err = r.conn.ReadStream(ctx, names.DeadStream(), []string{names.DeadLetters("*")}, func(m outbound.Stored) error {
 		seq, err := strconv.ParseUint(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:], 10, 64)
 		h.Dead[seq] = true
 		return err

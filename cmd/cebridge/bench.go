@@ -17,19 +17,26 @@ func benchCommand(c *common) *cobra.Command {
 	var output string
 	var memory bool
 	cmd := &cobra.Command{
-		Use:   "bench",
+		Use:   "bench [inbound|outbound]",
 		Short: "Measure the bridge beside the raw limit, in one run",
 		Long: `Measure the bridge beside a minimal loop that does the same outside work, in the
 same run and on the same simulator and JetStream server, and print both rates and
 their ratio. With --memory, load --rows rows with a bridge in a process of its own
-instead, and print its peak resident size.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+instead, and print its peak resident size.
+
+Without --in-flight the inbound cases are 52 and 256 requests in flight that take 5 and
+20 ms, TLS, and $batch requests; with it one of single requests and one of batches.`,
+		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{bench.Inbound, bench.Outbound},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				o.Only = args[0]
+			}
 			if output != "text" && output != "json" {
 				return fmt.Errorf("%w: --output must be text or json", errUsage)
 			}
-			if o.Rows < 1 || o.Messages < 1 || o.InFlight < 1 {
-				return fmt.Errorf("%w: --rows, --messages and --in-flight must be at least 1", errUsage)
+			if o.Rows < 1 || o.Messages < 1 || o.InFlight < 0 || o.Batch < 0 || o.Batch > 1000 {
+				return fmt.Errorf("%w: --rows and --messages must be at least 1, --in-flight at least 0, --batch 0 to 1000", errUsage)
 			}
 			if memory {
 				return benchMemory(cmd, c, o, output)
@@ -42,9 +49,10 @@ instead, and print its peak resident size.`,
 			if output == "json" {
 				return printJSON(c, results)
 			}
-			fmt.Fprintf(c.stdout, "%-28s %12s %12s %7s %10s\n", "case", "ours/s", "limit/s", "ratio", "us/item")
+			fmt.Fprintf(c.stdout, "%-28s %10s %10s %6s %8s %9s %6s %8s\n", "case", "ours/s", "limit/s", "ratio", "us/item", "limit us", "conns", "RSS MiB")
 			for _, r := range results {
-				fmt.Fprintf(c.stdout, "%-28s %12.0f %12.0f %7.2f %10.1f\n", r.Name, r.Ours, r.Limit, r.Ratio, r.CPU)
+				fmt.Fprintf(c.stdout, "%-28s %10.0f %10.0f %6.2f %8.1f %9.1f %6d %8.0f\n",
+					r.Name, r.Ours, r.Limit, r.Ratio, r.CPU, r.LimitCPU, r.Connections, r.RSS)
 			}
 			return nil
 		},
@@ -53,8 +61,9 @@ instead, and print its peak resident size.`,
 	f.IntVar(&o.Rows, "rows", 200_000, "rows of the outbound case")
 	f.IntVar(&o.RowBytes, "row-bytes", 400, "size of one row")
 	f.IntVar(&o.Messages, "messages", 20_000, "messages of the inbound case")
-	f.IntVar(&o.InFlight, "in-flight", 52, "requests running at once")
-	f.DurationVar(&o.Latency, "latency", 5*time.Millisecond, "time the simulator takes for a write")
+	f.IntVar(&o.InFlight, "in-flight", 0, "requests running at once; 0: the cases of the table")
+	f.DurationVar(&o.Latency, "latency", 5*time.Millisecond, "time the simulator takes for a request, with --in-flight")
+	f.IntVar(&o.Batch, "batch", 100, "writes in one $batch; 0: no batches")
 	f.BoolVar(&memory, "memory", false, "measure the memory of an initial load instead")
 	f.StringVar(&output, "output", "text", "text or json")
 	return cmd

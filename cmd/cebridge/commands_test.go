@@ -124,7 +124,7 @@ func TestAFaultyFileOfTheSimulatorEndsWith78AndThePlace(t *testing.T) {
 
 func TestBenchPrintsBothRatesAndTheirRatio(t *testing.T) {
 	t.Parallel()
-	code, out, errs := once(t, "bench", "--rows", "2000", "--messages", "200", "--in-flight", "8", "--latency", "1ms", "--output", "json")
+	code, out, errs := once(t, "bench", "--rows", "2000", "--messages", "200", "--in-flight", "8", "--batch", "20", "--latency", "1ms", "--output", "json")
 	if code != 0 {
 		t.Fatalf("code %d: %s", code, errs)
 	}
@@ -142,7 +142,7 @@ func TestBenchPrintsBothRatesAndTheirRatio(t *testing.T) {
 			t.Errorf("%s: ours %v, limit %v, ratio %v", r.Name, r.Ours, r.Limit, r.Ratio)
 		}
 	}
-	if got := strings.Join(names, " "); got != "outbound-load-400B inbound-patch-1ms-8" {
+	if got := strings.Join(names, " "); got != "outbound-load-400B inbound-patch-1ms-8 inbound-batch20-1ms-8" {
 		t.Errorf("cases: %s", got)
 	}
 }

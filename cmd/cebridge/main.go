@@ -21,6 +21,7 @@ const (
 	exitOK      = 0
 	exitFailure = 1
 	exitUsage   = 2
+	exitChanges = 3
 	exitCheck   = 4
 	exitConfig  = 78
 )
@@ -53,6 +54,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.As(err, &problems):
 		fmt.Fprintln(stderr, problems.Error())
 		return exitConfig
+	case errors.Is(err, errChanges):
+		fmt.Fprintln(stderr, "cebridge:", err)
+		return exitChanges
 	case errors.Is(err, errCheck):
 		fmt.Fprintln(stderr, "cebridge:", err)
 		return exitCheck
@@ -92,7 +96,10 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	root.PersistentFlags().TextVar(&c.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
-	root.AddCommand(demoCommand(c), runCommand(c), simCommand(c), soakCommand(c), benchCommand(c), versionCommand(c))
+	root.AddCommand(demoCommand(c), runCommand(c), simCommand(c), schemaCommand(c), soakCommand(c), benchCommand(c), versionCommand(c))
+	root.AddCommand(lintCommand(c), statusCommand(c), tailCommand(c), compareCommand(c), replayCommand(c), eraseCommand(c), planCommand(c), applyCommand(c), estimateCommand(c))
+	root.AddCommand(deadlettersCommand(c))
+	root.AddCommand(controlCommands(c)...)
 	usageArgs(root)
 	return root
 }

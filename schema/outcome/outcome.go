@@ -57,6 +57,7 @@ const (
 	BadAnswer        Reason = "bad_answer"        // not JSON, truncated, a login page, a missing member
 	ForeignLink      Reason = "foreign_link"      // a link left the configured origin or table
 	TooLarge         Reason = "too_large"         // beyond a configured bound
+	Expired          Reason = "expired"           // the event's own time is over
 )
 
 // Error is a failed call with its verdict.

@@ -12,6 +12,10 @@ const (
 	OutboundSinceSuccess = "cebridge.outbound.poll.since_success" // s
 	OutboundFailures     = "cebridge.outbound.failures"           // failed polls and commits, by table and reason
 	OutboundFenced       = "cebridge.outbound.fenced"             // commits refused because another writer was first
+	OutboundResyncs      = "cebridge.outbound.resyncs"            // full reads held against the stream, by table and reason
+	OutboundLateCommits  = "cebridge.outbound.late_commit"        // events that only the overlap found
+	OutboundTokenAge     = "cebridge.outbound.token.age"          // s: age of the delta link
+	OutboundTokenLife    = "cebridge.outbound.token.life"         // s: how long a delta link may be used, 0 unknown
 	OutboundState        = "cebridge.outbound.state"              // 1 for the table's present state
 	CheckpointAge        = "cebridge.outbound.checkpoint.age"     // s
 	LoadRows             = "cebridge.outbound.load.rows"          // rows read by the running initial load
@@ -27,7 +31,11 @@ const (
 	WebAPIDuration  = "cebridge.webapi.duration"      // s, by operation
 	WebAPIThrottled = "cebridge.webapi.throttled"     // answers that asked to wait
 	WebAPIInFlight  = "cebridge.webapi.in_flight"     // requests running
+	WebAPILimit     = "cebridge.webapi.limit"         // requests that may run at once
+	WebAPIWait      = "cebridge.webapi.wait"          // s a request waited before it was sent, by direction and reason
+	WebAPIBatched   = "cebridge.webapi.batched"       // writes answered inside of $batch requests, by operation and status
 	TokenExpiry     = "cebridge.webapi.token.expiry"  // s until the access token ends
+	DoorbellRings   = "cebridge.doorbell.rings"       // rings of the doorbell, by result
 	BuildInfo       = "cebridge.build_info"           // 1, with version and Go version
 	NATSConnected   = "cebridge.nats.connected"       // 1 while connected
 )
@@ -44,7 +52,9 @@ const (
 	AttrOp      = "cebridge.operation"
 	AttrStatus  = "http.response.status_code"
 	AttrRows    = "cebridge.rows"
-	AttrEvents  = "cebridge.events"
+	// AttrDirection is outbound or inbound.
+	AttrDirection = "cebridge.direction"
+	AttrEvents    = "cebridge.events"
 )
 
 // Spans.

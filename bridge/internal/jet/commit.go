@@ -261,8 +261,10 @@ func refusal(e *jetstream.APIError) error {
 	case codeMessageTooLarge, codeHeaderTooLarge:
 		sentinel = outbound.ErrTooLarge
 	case codeStreamMismatch, codeStreamNotFound, codeTTLInvalid, codeTTLDisabled, codeBatchDisabled,
-		codeBatchHeader, codeBatchID, codeBatchTooLarge, codeSealed, codeRollupRefused:
+		codeBatchHeader, codeBatchID, codeSealed, codeRollupRefused:
 		sentinel = outbound.ErrMisconfigured
+	case codeBatchTooLarge:
+		sentinel = outbound.ErrBatchTooLong
 	case codeNoLeader, codeNotLeader, codeNotEnabled, codeOffline, codeTooManyBatches:
 		sentinel = outbound.ErrUnavailable
 	case codeBatchIncomplete:

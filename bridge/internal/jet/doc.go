@@ -29,7 +29,8 @@
 //	10071, 10164                       ErrFenced
 //	10002 10023 10028 10047, 10077 *   ErrFull
 //	10054 10097, a pre-check           ErrTooLarge
-//	10056 10059 10165 10166 10174 10177 10179 10199 10109 10111   ErrMisconfigured
+//	10056 10059 10165 10166 10174 10177 10179 10109 10111   ErrMisconfigured
+//	10199                              ErrBatchTooLong
 //	10008 10009 10076 10118 10210, 429, 503                       ErrUnavailable
 //	10176, no answer to the last request, anything else           ErrUnknown
 //
@@ -63,6 +64,24 @@
 // stream refuses a second one (expected last sequence 0). A refusal is believed only
 // if the stored letter is the same. Receipts are deduplicated by Nats-Msg-Id within
 // the stream's window.
+//
+// # Walk, roll up, forward
+//
+// Walk reads a stream from an ordered consumer: all messages, a window, the last one of
+// each subject, or what is to come. RollUp puts a marker in the place of a subject's
+// messages, fenced by its last sequence, so that what another writer stored meanwhile is
+// not lost. Copies go out through a Forwarder, and requests of operators through Serve and
+// Ask, which are plain NATS: no stream keeps them.
+//
+// StartEmbedded locks its store where the system can, so that no second server opens it.
+//
+// # Revisions and parking
+//
+// Revisions holds one message per key on a subject of the event stream, rolled up,
+// stored only in the place of the one that was read. Parking stores letters in the
+// dead-letter stream; each names the sequence of the route's fence subject
+// (Nats-Expected-Last-Subject-Sequence with -Subject), so that the stream refuses what
+// an instance parks whose term is over.
 //
 // # Limits
 //

@@ -35,8 +35,9 @@ type EmbeddedOptions struct {
 // Embedded is a running server. Every acknowledged message is on the disk
 // (sync_interval: always), and there is one replica: it ends with the process.
 type Embedded struct {
-	srv  *server.Server
-	stop sync.Once
+	srv    *server.Server
+	stop   sync.Once
+	unlock func() // gives the store free
 }
 
 const (
@@ -55,6 +56,10 @@ func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	unlock, err := lockStore(o.StoreDir)
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS server: %w", err)
+	}
 	opts := &server.Options{
 		ServerName:         cmp.Or(o.ServerName, "cebridge"),
 		Host:               cmp.Or(o.Host, "127.0.0.1"),
@@ -70,6 +75,7 @@ func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 	}
 	srv, err := server.NewServer(opts)
 	if err != nil {
+		unlock()
 		return nil, fmt.Errorf("embedded NATS server: %w", err)
 	}
 	log := &serverLog{log: o.Logger, fatal: make(chan string, 1)}
@@ -77,7 +83,7 @@ func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 	// Start returns early after a fatal error, and otherwise when all is up or, with
 	// a port, while the accept loop runs in the background.
 	srv.Start()
-	e := &Embedded{srv: srv}
+	e := &Embedded{srv: srv, unlock: unlock}
 	if err := log.waitReady(srv); err != nil {
 		e.Stop()
 		return nil, fmt.Errorf("embedded NATS server with store %s: %w", o.StoreDir, err)
@@ -101,6 +107,7 @@ func (e *Embedded) Stop() {
 	e.stop.Do(func() {
 		e.srv.Shutdown()
 		e.srv.WaitForShutdown()
+		e.unlock()
 	})
 }
 

@@ -37,6 +37,9 @@ const (
 	deadCode        = deadPrefix + "Code"
 	deadStatus      = deadPrefix + "Status"
 	deadText        = deadPrefix + "Text"
+	deadKey         = deadPrefix + "Key"
+	deadRevision    = deadPrefix + "Revision"
+	deadWaits       = deadPrefix + "Waits"
 	deadAttempts    = deadPrefix + "Attempts"
 	deadFirst       = deadPrefix + "First"
 	deadLast        = deadPrefix + "Last"
@@ -154,6 +157,9 @@ func letterHeader(l *inbound.Letter) map[string][]string {
 	set(deadCode, line(l.Code, maxText))
 	number(deadStatus, uint64(max(l.Status, 0)))
 	set(deadText, line(l.Text, maxText))
+	set(deadKey, line(l.Key, maxText))
+	set(deadWaits, line(l.Waits, maxPath))
+	set(deadRevision, line(l.Revision, maxText))
 	number(deadAttempts, uint64(max(l.Attempts, 0)))
 	at(deadFirst, l.First)
 	at(deadLast, l.Last)
@@ -242,6 +248,7 @@ func DecodeLetter(header map[string][]string, data []byte) (*inbound.Letter, err
 	}
 	l := &inbound.Letter{
 		Route: get(deadRoute), Verdict: get(deadVerdict), Reason: get(deadReason), Code: get(deadCode),
+		Key: get(deadKey), Revision: get(deadRevision), Waits: get(deadWaits),
 		Status: int(number(deadStatus)), Text: get(deadText), Attempts: int(number(deadAttempts)),
 		Method: get(deadMethod), Path: get(deadPath), Body: request, First: at(deadFirst), Last: at(deadLast),
 		Message: &inbound.Message{

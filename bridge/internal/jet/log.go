@@ -21,7 +21,7 @@ type Log struct {
 	limits atomic.Pointer[streamLimits]
 }
 
-var _ outbound.Log = (*Log)(nil)
+var _ outbound.Stream = (*Log)(nil)
 
 // streamLimits is the part of a stream's configuration that a commit must respect.
 type streamLimits struct {

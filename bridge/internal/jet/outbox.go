@@ -187,6 +187,12 @@ func (o *Outbox) receipt(ctx context.Context, r *inbound.Receipt) error {
 
 // publish stores one message and waits for the confirmation.
 func (o *Outbox) publish(ctx context.Context, m *nats.Msg) (publishAnswer, error) {
+	return o.c.store(ctx, m)
+}
+
+// store publishes one message and waits for the confirmation. A stream without room
+// is inbound.ErrOutboxFull.
+func (c *Conn) store(ctx context.Context, m *nats.Msg) (publishAnswer, error) {
 	var a publishAnswer
 	if err := checkSubject(m.Subject); err != nil {
 		return a, err
@@ -194,7 +200,7 @@ func (o *Outbox) publish(ctx context.Context, m *nats.Msg) (publishAnswer, error
 	if err := checkHeader(m.Header); err != nil {
 		return a, err
 	}
-	answer, err := o.c.request(ctx, m)
+	answer, err := c.request(ctx, m)
 	if errors.Is(err, nats.ErrNoResponders) {
 		return a, fmt.Errorf("%w: no stream takes the subject, or its leader is away: %w", outbound.ErrUnavailable, err)
 	}

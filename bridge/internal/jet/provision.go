@@ -66,14 +66,18 @@ func (c *Conn) EnsureEventStream(ctx context.Context, mode Mode, s EventStream, 
 
 // EnsureDeadStream does the same for the stream of dead letters and parked messages.
 func (c *Conn) EnsureDeadStream(ctx context.Context, mode Mode, name string, subjects []string, replicas int) error {
-	want := jetstream.StreamConfig{
+	want := wantDeadStream(name, subjects, replicas)
+	return c.ensureStream(ctx, mode, want, true, compareDead)
+}
+
+func wantDeadStream(name string, subjects []string, replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
 		Name: name, Subjects: subjects, Replicas: max(replicas, 1),
 		Description: "cebridge: dead letters and parked messages",
 		Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
 		MaxMsgs: -1, MaxBytes: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1, MaxConsumers: -1,
 		AllowDirect: true,
 	}
-	return c.ensureStream(ctx, mode, want, true, compareDead)
 }
 
 // CompareEventStream lists how the stream differs; exists is false when there is

@@ -113,7 +113,7 @@ func TestTheErrorTableOfThePackage(t *testing.T) {
 		{400, 10166, "per-message TTL is disabled", outbound.ErrMisconfigured},
 		{400, 10174, "atomic publish is disabled", outbound.ErrMisconfigured},
 		{400, 10177, "atomic publish unsupported header used", outbound.ErrMisconfigured},
-		{400, 10199, "atomic publish batch is too large: 500", outbound.ErrMisconfigured},
+		{400, 10199, "atomic publish batch is too large: 500", outbound.ErrBatchTooLong},
 		{400, 10109, "invalid operation on sealed stream", outbound.ErrMisconfigured},
 		{500, 10111, "rollup not permitted", outbound.ErrMisconfigured},
 		{503, 10008, "JetStream system temporarily unavailable", outbound.ErrUnavailable},

@@ -138,8 +138,17 @@ func (a *application) patch(ctx context.Context, op string, body []byte) error {
 	return a.send(ctx, call)
 }
 
-// send completes a call to the record and takes its result.
+// send completes a call to the record, makes it and takes its result.
 func (a *application) send(ctx context.Context, call *call) error {
+	a.complete(call)
+	if b := a.client.batches; b != nil && a.write.OnCreate == nil {
+		return b.do(ctx, call)
+	}
+	return a.client.do(ctx, call)
+}
+
+// complete addresses a call to the record and reads its answer.
+func (a *application) complete(call *call) {
 	call.name = a.write.EntitySet + "(" + a.predicate() + ")"
 	call.path = call.name
 	call.limit = a.client.maxBody
@@ -157,7 +166,6 @@ func (a *application) send(ctx context.Context, call *call) error {
 		return err
 	}
 	call.sending = func() { a.result.Requests++ }
-	return a.client.do(ctx, call)
 }
 
 // hasReason tells whether err is a verdict for that reason.

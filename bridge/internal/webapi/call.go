@@ -19,6 +19,7 @@ const (
 	opCreate   = string(schema.OpCreate)
 	opUpdate   = string(schema.OpUpdate)
 	opDelete   = string(schema.OpDelete)
+	opBatch    = "batch"
 )
 
 // call is one request to make, and what is needed to judge its answer.
@@ -40,6 +41,22 @@ type call struct {
 	accept func(status int, header http.Header, body io.Reader) error
 	// sending, if set, is called before each HTTP request.
 	sending func()
+	// reads, if set, tells that accept reads an answer although its status is no 2xx.
+	reads func(header http.Header) bool
+	// failed, if set, is given an answer that was not accepted.
+	failed func(answer)
+	// request is the last HTTP request made of the call: it names the credentials.
+	request *http.Request
+	// inbound: a read that a write needs.
+	inbound bool
+}
+
+// side is the direction that the call serves.
+func (c *call) side() side {
+	if c.inbound || c.isWrite() {
+		return inboundSide
+	}
+	return outboundSide
 }
 
 // isWrite tells whether the server may change data when it gets the request.

@@ -79,7 +79,10 @@ func classify(c *call, a answer) *outcome.Error {
 // judgeError is the verdict where no good answer could be read.
 func judgeError(err error) judgement {
 	var bad *malformed
+	login := outcome.Of(err)
 	switch {
+	case login != nil: // refused before the request was sent
+		return judgement{login.Verdict, login.Reason}
 	case errors.As(err, &bad):
 		return judgement{outcome.Retry, outcome.BadAnswer}
 	case errors.Is(err, errTooLarge):

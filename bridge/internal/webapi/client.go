@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -29,8 +28,8 @@ type Client struct {
 	timeout  time.Duration
 	maxPage  int64
 	maxBody  int64
-	slots    chan struct{}
-	gate     gate
+	governor *governor
+	batches  *batcher // nil: every write is a request of its own
 	logger   *slog.Logger
 	tracer   trace.Tracer
 	measures *measures
@@ -50,23 +49,28 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("web api metrics: %w", err)
 	}
-	transport := cfg.Transport
-	if transport == nil {
-		transport = newTransport(cfg)
+	transport, err := transportFor(cfg, r)
+	if err != nil {
+		return nil, err
 	}
-	return &Client{
+	c := &Client{
 		root:     r,
 		auth:     cfg.Auth,
 		http:     newHTTPClient(transport),
 		timeout:  cfg.Timeout,
 		maxPage:  cfg.MaxPageBytes,
 		maxBody:  cfg.MaxBodyBytes,
-		slots:    make(chan struct{}, cfg.MaxInFlight),
-		gate:     gate{random: rand.Float64},
+		governor: newGovernor(cfg.MaxInFlight),
 		logger:   cfg.Logger,
 		tracer:   cfg.Tracer,
 		measures: m,
-	}, nil
+	}
+	c.governor.changed, c.governor.waited = m.limited, m.waited
+	m.limited(cfg.MaxInFlight)
+	if cfg.Batch.Max > 1 {
+		c.batches = newBatcher(c, cfg.Batch)
+	}
+	return c, nil
 }
 
 // Close drops idle connections. Requests that run are not touched.
@@ -77,13 +81,17 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // once. It returns nil after accept did, an *outcome.Error, or the context's
 // error when the caller gave up.
 func (c *Client) do(ctx context.Context, call *call) error {
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-ctx.Done():
-		return fmt.Errorf("%s: %w", call.title(), ctx.Err())
+	p, err := c.governor.admit(ctx, call.side())
+	if err != nil {
+		return fmt.Errorf("%s: waiting for its turn: %w", call.title(), err)
 	}
-	req, err := c.attempt(ctx, call)
+	defer c.governor.done(p)
+	return c.exchange(ctx, call, p)
+}
+
+// exchange makes an admitted call.
+func (c *Client) exchange(ctx context.Context, call *call, p *permit) error {
+	req, err := c.attempt(ctx, call, p)
 	verdict := outcome.Of(err)
 	if verdict == nil || verdict.Verdict != outcome.Reauthenticate {
 		return err
@@ -95,13 +103,13 @@ func (c *Client) do(ctx context.Context, call *call) error {
 	if !c.auth.Invalidate(req) {
 		return verdict
 	}
-	_, err = c.attempt(ctx, call)
+	_, err = c.attempt(ctx, call, p)
 	return err
 }
 
 // attempt makes one HTTP request. The request is returned to name the
 // credentials it carried; it is nil when none was sent.
-func (c *Client) attempt(ctx context.Context, call *call) (*http.Request, error) {
+func (c *Client) attempt(ctx context.Context, call *call, p *permit) (*http.Request, error) {
 	req, err := c.newRequest(ctx, call)
 	if err != nil {
 		return nil, err
@@ -109,7 +117,7 @@ func (c *Client) attempt(ctx context.Context, call *call) (*http.Request, error)
 	// A token may end while the gate is closed, and the gate may close while a
 	// token is fetched: go on only when both hold.
 	for {
-		if err := c.gate.wait(ctx); err != nil {
+		if err := c.governor.gate.wait(ctx); err != nil {
 			return nil, fmt.Errorf("%s: waiting as the server asked: %w", call.title(), err)
 		}
 		if err := c.auth.Authorize(ctx, req); err != nil {
@@ -118,10 +126,11 @@ func (c *Client) attempt(ctx context.Context, call *call) (*http.Request, error)
 			}
 			return nil, fmt.Errorf("%s: credentials: %w", call.title(), err)
 		}
-		if c.gate.open() {
+		if c.governor.gate.open() {
 			break
 		}
 	}
+	call.request = req
 	if call.sending != nil {
 		call.sending()
 	}
@@ -133,13 +142,18 @@ func (c *Client) attempt(ctx context.Context, call *call) (*http.Request, error)
 		return req, err
 	}
 	if a.accepted {
+		p.note(call, a.status, a.header, nil, time.Since(start))
 		c.measures.end(ctx, call.op, a.status, "ok", time.Since(start))
 		return req, nil
 	}
-	verdict := classify(call, *a)
+	verdict := c.judge(call, *a, req)
+	p.note(call, a.status, a.header, verdict, time.Since(start))
 	c.measures.end(ctx, call.op, a.status, string(verdict.Verdict), time.Since(start))
 	if verdict.Verdict == outcome.RetryAfter {
 		c.throttled(ctx, call, verdict)
+	}
+	if call.failed != nil {
+		call.failed(*a)
 	}
 	return req, verdict
 }
@@ -151,7 +165,7 @@ func (c *Client) throttled(ctx context.Context, call *call, verdict *outcome.Err
 		delay = unnamedDelay
 	}
 	c.measures.throttled.Add(ctx, 1)
-	if c.gate.closeFor(max(delay, minDelay)) {
+	if c.governor.gate.closeFor(max(delay, minDelay)) {
 		c.logger.LogAttrs(ctx, slog.LevelInfo, "web api asks to wait; no request is sent meanwhile",
 			slog.String("operation", call.op), slog.Int("status", verdict.Status),
 			slog.String("code", verdict.Code), slog.Duration("delay", delay))

@@ -412,7 +412,7 @@ func TestConfigIsChecked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.timeout != DefaultTimeout || cap(c.slots) != DefaultMaxInFlight || c.maxPage != DefaultMaxPageBytes || c.maxBody != DefaultMaxBodyBytes {
+	if c.timeout != DefaultTimeout || c.governor.most != DefaultMaxInFlight || c.maxPage != DefaultMaxPageBytes || c.maxBody != DefaultMaxBodyBytes {
 		t.Errorf("defaults: %+v", c)
 	}
 	_, err = New(Config{URL: "https://contoso.crm4.dynamics.com", Version: "9.2", Timeout: -1, MaxInFlight: 5000, MaxPageBytes: 1, MaxBodyBytes: 1 << 40})
@@ -513,7 +513,7 @@ func TestTheGateIsCheckedAfterCredentials(t *testing.T) {
 		}), func(cfg *Config) {
 			cfg.Auth = authorizing(func() {
 				if asked++; asked == 1 {
-					c.gate.closeFor(time.Minute)
+					c.governor.gate.closeFor(time.Minute)
 				}
 			})
 		})

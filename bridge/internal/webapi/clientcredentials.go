@@ -4,96 +4,50 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
+	"maps"
 	"net/url"
-	"strings"
-	"sync"
 	"time"
 
-	"cebridge/schema/outcome"
-	"cebridge/schema/telemetry"
-
-	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
-)
-
-const (
-	// maxTokenLife bounds what a token endpoint may promise.
-	maxTokenLife = 24 * time.Hour
-	// tokenRetry is how long a failed renewal stands before the next: whoever
-	// asks meanwhile gets its error, or the old token while that is good.
-	tokenRetry = 5 * time.Second
-	// minTokenAge: a token refused this soon after it was issued is not renewed
-	// again; it would be refused again, and the endpoint be flooded.
-	minTokenAge = 5 * time.Second
 )
 
 // ClientCredentialsConfig is an application's registration with an identity
 // provider: Microsoft Entra, or AD FS in front of an on-premises server.
 type ClientCredentialsConfig struct {
-	// TokenURL: https://login.microsoftonline.com/<tenant>/oauth2/v2.0/token. It
-	// must be https, except on the machine itself.
-	TokenURL string
-	// AllowHTTP permits a TokenURL without TLS elsewhere: a simulator in another
-	// container.
-	AllowHTTP    bool
-	ClientID     string
+	TokenEndpoint
+	ClientID string
+	// ClientSecret, or CertificateFile and KeyFile: what proves who we are.
 	ClientSecret string
+	// CertificateFile holds the registered certificate in PEM, KeyFile its private
+	// RSA key in PEM (PKCS #8 or PKCS #1, not encrypted); "" means that it stands in
+	// CertificateFile too. Both are read again for every token, so that they can be
+	// replaced while the program runs.
+	CertificateFile, KeyFile string
 	// URL is the organization's address, as in Config. It gives the default Scope:
 	// <origin>/.default.
 	URL   string
 	Scope string
 	// Params are further form fields: resource, for AD FS.
 	Params url.Values
-	// Timeout bounds one request to the token endpoint; default 30 s.
-	Timeout time.Duration
-	// Transport replaces the own transport.
-	Transport http.RoundTripper
-	// Meter, if not nil, shows the seconds until the token ends.
-	Meter metric.Meter
 }
 
 // ClientCredentials authorizes requests with tokens of the OAuth 2.0 client
-// credentials grant. A token is renewed ahead of its end, after 80 % of its
-// life, while it still serves; one renewal runs at a time, whoever asks.
-type ClientCredentials struct {
-	conf    clientcredentials.Config
-	http    *http.Client
-	timeout time.Duration
-
-	mu      sync.Mutex
-	token   token
-	renewal *renewal // the one that runs, or nil
-	failed  error    // why the last renewal failed, or nil
-	retryAt time.Time
-}
-
-// token is an access token with its times; zero expires means it told none.
-type token struct {
-	value                  string
-	issued, renew, expires time.Time
-}
-
-// renewal is a running request for a token. done closes when err is final.
-type renewal struct {
-	done chan struct{}
-	err  error
-}
+// credentials grant. Sources: "OAuth 2.0 client credentials flow on the Microsoft
+// identity platform", "Use OAuth authentication with Microsoft Dataverse".
+type ClientCredentials struct{ *tokenLogin }
 
 // NewClientCredentials checks the registration; it sends nothing.
 func NewClientCredentials(cfg ClientCredentialsConfig) (*ClientCredentials, error) {
-	u, err := url.Parse(cfg.TokenURL)
-	switch {
-	case err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http"):
-		return nil, errors.New("token URL: give the https address of the token endpoint")
-	case u.Scheme == "http" && !cfg.AllowHTTP && !isLoopback(u.Hostname()):
-		return nil, errors.New("token URL: the client secret would travel unprotected; use https")
+	switch err := cfg.check(); {
+	case err != nil:
+		return nil, err
 	case cfg.ClientID == "":
 		return nil, errors.New("client id: it is empty")
-	case cfg.ClientSecret == "":
+	case cfg.ClientSecret == "" && cfg.CertificateFile == "":
 		return nil, errors.New("client secret: it is empty")
+	case cfg.ClientSecret != "" && cfg.CertificateFile != "":
+		return nil, errors.New("client secret: give either a secret or a certificate")
 	}
 	if cfg.Scope == "" && cfg.Params.Get("resource") == "" {
 		r, err := newRoot(cfg.URL, DefaultVersion)
@@ -102,180 +56,40 @@ func NewClientCredentials(cfg ClientCredentialsConfig) (*ClientCredentials, erro
 		}
 		cfg.Scope = r.origin() + "/.default"
 	}
-	transport := cfg.Transport
-	if transport == nil {
-		transport = newTransport(Config{MaxInFlight: 2})
-	}
-	a := &ClientCredentials{
-		conf: clientcredentials.Config{ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, TokenURL: cfg.TokenURL,
-			EndpointParams: cfg.Params, AuthStyle: oauth2.AuthStyleInParams},
-		http:    newHTTPClient(transport),
-		timeout: cfg.Timeout,
-	}
+	conf := clientcredentials.Config{ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, TokenURL: cfg.TokenURL,
+		EndpointParams: cfg.Params, AuthStyle: oauth2.AuthStyleInParams}
 	if cfg.Scope != "" {
-		a.conf.Scopes = []string{cfg.Scope}
+		conf.Scopes = []string{cfg.Scope}
 	}
-	if a.timeout <= 0 {
-		a.timeout = 30 * time.Second
+	a, err := cfg.newLogin(cfg.ClientSecret)
+	if err != nil {
+		return nil, err
 	}
-	if cfg.Meter != nil {
-		if err := a.measure(cfg.Meter); err != nil {
-			return nil, fmt.Errorf("token metrics: %w", err)
+	a.ask = conf.Token
+	if cfg.CertificateFile == "" {
+		return &ClientCredentials{a}, nil
+	}
+	files := certificateFiles{certificate: cfg.CertificateFile, key: cfg.KeyFile}
+	signer, err := files.load()
+	if err != nil {
+		return nil, err
+	}
+	// Called by one renewal at a time.
+	a.ask = func(ctx context.Context) (*oauth2.Token, error) {
+		// Files that are being replaced may not fit together for a moment.
+		if fresh, err := files.load(); err == nil {
+			signer = fresh
 		}
-	}
-	return a, nil
-}
-
-// measure registers the gauge of the token's remaining life.
-func (a *ClientCredentials) measure(m metric.Meter) error {
-	_, err := m.Float64ObservableGauge(telemetry.TokenExpiry, metric.WithUnit("s"),
-		metric.WithDescription("Time until the access token ends."),
-		metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			if !a.token.expires.IsZero() {
-				o.Observe(time.Until(a.token.expires).Seconds())
-			}
-			return nil
-		}))
-	return err
-}
-
-// Authorize implements Authenticator. It waits for a token only when there is
-// none that still serves.
-func (a *ClientCredentials) Authorize(ctx context.Context, req *http.Request) error {
-	for {
-		a.mu.Lock()
-		now := time.Now()
-		good := a.token.value != "" && (a.token.expires.IsZero() || now.Before(a.token.expires))
-		due := !good || !a.token.renew.IsZero() && !now.Before(a.token.renew)
-		held := a.failed != nil && now.Before(a.retryAt)
-		if due && !held && a.renewal == nil {
-			a.renewal = &renewal{done: make(chan struct{})}
-			go a.renew(context.WithoutCancel(ctx), a.renewal)
+		assertion, err := signer.assertion(cfg.ClientID, cfg.TokenURL, time.Now())
+		if err != nil {
+			return nil, err
 		}
-		value, running, failed := a.token.value, a.renewal, a.failed
-		a.mu.Unlock()
-		switch {
-		case good:
-			req.Header.Set("Authorization", "Bearer "+value)
-			return nil
-		case held:
-			return failed
-		}
-		select {
-		case <-running.done:
-			if running.err != nil {
-				return running.err
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		signed := conf
+		signed.EndpointParams = url.Values{}
+		maps.Copy(signed.EndpointParams, cfg.Params)
+		signed.EndpointParams.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+		signed.EndpointParams.Set("client_assertion", assertion)
+		return signed.Token(ctx)
 	}
-}
-
-// Invalidate implements Authenticator. It drops the token that req carried,
-// unless another took its place already.
-func (a *ClientCredentials) Invalidate(req *http.Request) bool {
-	value, _ := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer ")
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if value != a.token.value {
-		return true
-	}
-	if time.Since(a.token.issued) < minTokenAge {
-		return false
-	}
-	a.token = token{}
-	return true
-}
-
-// renew asks for a token and settles the renewal. It outlives the request that
-// started it, since others wait for it too; its own deadline ends it.
-func (a *ClientCredentials) renew(ctx context.Context, r *renewal) {
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, a.http), a.timeout)
-	defer cancel()
-	start := time.Now()
-	fresh, err := a.conf.Token(ctx)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var next token
-	if err == nil {
-		next, err = newToken(fresh, start)
-	}
-	a.renewal, a.failed = nil, nil
-	if err == nil {
-		a.token = next
-	} else {
-		r.err = a.judge(err)
-		a.failed, a.retryAt = r.err, time.Now().Add(tokenRetry)
-	}
-	close(r.done)
-}
-
-// newToken takes over what the endpoint answered. Its life counts from the
-// request, so that the time the answer took cannot make it too long.
-func newToken(t *oauth2.Token, start time.Time) (token, error) {
-	fresh := token{value: t.AccessToken, issued: time.Now()}
-	if t.TokenType != "" && !strings.EqualFold(t.TokenType, "bearer") {
-		return token{}, &malformed{"the token endpoint issued a token that is not a bearer token"}
-	}
-	for i := range len(t.AccessToken) {
-		if c := t.AccessToken[i]; c <= ' ' || c >= 0x7f {
-			return token{}, &malformed{"the token endpoint issued a token that cannot stand in a header"}
-		}
-	}
-	if t.Expiry.IsZero() {
-		return fresh, nil
-	}
-	life := min(t.Expiry.Sub(fresh.issued), maxTokenLife)
-	fresh.expires, fresh.renew = start.Add(life), start.Add(life*4/5)
-	if !fresh.expires.After(fresh.issued) {
-		return token{}, &malformed{"the token endpoint issued a token that has ended already"}
-	}
-	return fresh, nil
-}
-
-// judge gives the verdict on a failed renewal. The endpoint's description may
-// name the application but never holds the secret; should it, it is cut out.
-func (a *ClientCredentials) judge(err error) *outcome.Error {
-	e := &outcome.Error{Op: "POST token endpoint", Verdict: outcome.Retry, Reason: outcome.Network, Err: withoutURL(err)}
-	var refused *oauth2.RetrieveError
-	var bad *malformed
-	switch {
-	case errors.As(err, &refused):
-		e.Err = nil
-		e.Message = shorten(strings.ReplaceAll(refused.ErrorCode+" "+refused.ErrorDescription, a.conf.ClientSecret, "[redacted]"))
-		if refused.Response != nil {
-			e.Status = refused.Response.StatusCode
-		}
-		e.Verdict, e.Reason = judgeTokenStatus(e.Status, refused.ErrorCode)
-	case errors.As(err, &bad):
-		e.Reason, e.Message, e.Err = outcome.BadAnswer, bad.text, nil
-	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
-		e.Reason = outcome.Timeout
-	}
-	return e
-}
-
-// judgeTokenStatus: only an OAuth error says that the registration is wrong; a
-// bare status may come from anything in between.
-func judgeTokenStatus(status int, code string) (outcome.Verdict, outcome.Reason) {
-	switch {
-	case status == http.StatusTooManyRequests:
-		return outcome.Retry, outcome.Throttled
-	case status >= 500 || code == "temporarily_unavailable" || code == "server_error":
-		return outcome.Retry, outcome.Server
-	case status == http.StatusUnauthorized, status == http.StatusBadRequest && code != "":
-		return outcome.Stop, outcome.Unauthorized
-	}
-	return outcome.Retry, outcome.BadAnswer
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
+	return &ClientCredentials{a}, nil
 }

@@ -59,8 +59,8 @@ func newCredentials(t *testing.T, s *issuer) (a *ClientCredentials, stop func())
 	t.Helper()
 	transport, stop := startPipe(s)
 	a, err := NewClientCredentials(ClientCredentialsConfig{
-		TokenURL: "http://login.example/tenant/oauth2/v2.0/token", AllowHTTP: true, Transport: transport,
-		ClientID: "app", ClientSecret: canarySecret, URL: "https://Contoso.crm4.dynamics.com:443/",
+		TokenEndpoint: TokenEndpoint{TokenURL: "http://login.example/tenant/oauth2/v2.0/token", AllowHTTP: true, Transport: transport},
+		ClientID:      "app", ClientSecret: canarySecret, URL: "https://Contoso.crm4.dynamics.com:443/",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -301,7 +301,7 @@ func TestAnEndpointThatHangsIsATimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport, stop := startPipe(stalling{})
 		defer stop()
-		a, err := NewClientCredentials(ClientCredentialsConfig{TokenURL: "http://login.example/", AllowHTTP: true, Transport: transport,
+		a, err := NewClientCredentials(ClientCredentialsConfig{TokenEndpoint: TokenEndpoint{TokenURL: "http://login.example/", AllowHTTP: true, Transport: transport},
 			ClientID: "app", ClientSecret: "x", Scope: "s"})
 		if err != nil {
 			t.Fatal(err)
@@ -316,7 +316,7 @@ func TestAnEndpointThatHangsIsATimeout(t *testing.T) {
 
 func TestRegistrationIsChecked(t *testing.T) {
 	t.Parallel()
-	good := ClientCredentialsConfig{TokenURL: "https://login.example/token", ClientID: "app", ClientSecret: "s", URL: "https://contoso.example"}
+	good := ClientCredentialsConfig{TokenEndpoint: TokenEndpoint{TokenURL: "https://login.example/token"}, ClientID: "app", ClientSecret: "s", URL: "https://contoso.example"}
 	if _, err := NewClientCredentials(good); err != nil {
 		t.Fatal(err)
 	}
@@ -354,8 +354,8 @@ func TestTheTokensEndIsMeasured(t *testing.T) {
 		reader := sdkmetric.NewManualReader()
 		transport, stop := startPipe(&issuer{life: 3600})
 		defer stop()
-		a, err := NewClientCredentials(ClientCredentialsConfig{TokenURL: "http://login.example/", AllowHTTP: true, Transport: transport,
-			ClientID: "app", ClientSecret: "x", Scope: "s", Meter: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("test")})
+		a, err := NewClientCredentials(ClientCredentialsConfig{TokenEndpoint: TokenEndpoint{TokenURL: "http://login.example/", AllowHTTP: true, Transport: transport,
+			Meter: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("test")}, ClientID: "app", ClientSecret: "x", Scope: "s"})
 		if err != nil {
 			t.Fatal(err)
 		}

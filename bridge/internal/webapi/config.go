@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"regexp"
 	"time"
 
@@ -45,18 +46,24 @@ type Config struct {
 	Auth Authenticator
 	// Timeout bounds one HTTP request, its answer's body included.
 	Timeout time.Duration
-	// MaxInFlight bounds the requests running at once and the connections.
+	// MaxInFlight bounds the requests running at once and the connections. The
+	// server's answers may lower what runs, down to one.
 	MaxInFlight int
+	// Batch packs writes into $batch requests.
+	Batch BatchConfig
 	// MaxPageBytes and MaxBodyBytes bound answers after decompression.
 	MaxPageBytes int64
 	MaxBodyBytes int64
 	// TLS configures the own transport: a private authority, for instance. Below
 	// TLS 1.2 nothing is spoken.
 	TLS *tls.Config
-	// ProxyFromEnvironment makes the own transport obey HTTPS_PROXY and friends.
+	// ProxyURL sends the own transport's requests through an HTTP proxy;
+	// ProxyFromEnvironment makes it obey HTTPS_PROXY and friends. Without either
+	// nothing stands between.
+	ProxyURL             *url.URL
 	ProxyFromEnvironment bool
-	// Transport replaces the own transport; TLS and ProxyFromEnvironment are then
-	// not used.
+	// Transport replaces the own transport; TLS and the proxy are then not used.
+	// NTLM, which needs connections of its own, refuses it.
 	Transport http.RoundTripper
 	// Logger, Meter and Tracer may be nil.
 	Logger *slog.Logger
@@ -101,5 +108,7 @@ func (c Config) validate() error {
 	refuse(c.MaxInFlight < 1 || c.MaxInFlight > 1000, "web api requests in flight %d: use 1 to 1000", c.MaxInFlight)
 	refuse(c.MaxPageBytes < 1<<10 || c.MaxPageBytes > 1<<30, "web api page limit %d bytes: use 1 KiB to 1 GiB", c.MaxPageBytes)
 	refuse(c.MaxBodyBytes < 1<<10 || c.MaxBodyBytes > 1<<30, "web api answer limit %d bytes: use 1 KiB to 1 GiB", c.MaxBodyBytes)
+	refuse(c.Batch.Max < 0 || c.Batch.Max > MaxBatch, "web api writes a batch %d: use 1 to %d", c.Batch.Max, MaxBatch)
+	refuse(c.Batch.Linger < 0 || c.Batch.Linger > time.Second, "web api linger %s: use 0 to 1s", c.Batch.Linger)
 	return errors.Join(errs...)
 }

@@ -31,18 +31,46 @@
 //     Retry-After) no request of the client is sent before that time; then they
 //     are released within a second. At most an hour is waited; junk is ignored;
 //     without a wish it is five seconds, and never less than one.
+//   - Requests in flight follow what the server says (governor): from its hint of
+//     parallelism if it sends one, else from Config.MaxInFlight, never above that
+//     and never below one; one more after a clean window, half after a throttled,
+//     unavailable or overdue answer, an eighth less when single writes take several
+//     times as long as they did. While both directions have something to send,
+//     neither gets less than half of the slots that become free.
+//   - With Config.Batch, writes under way at the same time share a $batch request
+//     without change sets. Each ends as if it had been sent alone: own status, own
+//     verdict, own result. Where an answer ends early, the writes without a part are
+//     ambiguous failures of their own; an answer whose parts cannot be told to
+//     belong to the requests is one of all of them. A batch refused as a whole is
+//     sent again in halves, down to single requests; a server without $batch gets
+//     single ones for ten minutes. A write with OnCreate, or above 1 MiB, goes
+//     alone, and so does one that has no company. Two writes to one record must
+//     not run at the same time, since a batch does not say in which order they were
+//     called.
 //   - Refused credentials (401) are renewed once a request, by one renewal for
 //     all; the second refusal is returned as outcome.Reauthenticate, or as
 //     outcome.Stop when no credentials are configured.
 //
 // # Bounds
 //
-// Requests in flight and connections: Config.MaxInFlight. Time of a request,
+// Requests in flight and connections: Config.MaxInFlight. Writes a batch: 1,000 and
+// 4 MiB; time that a write waits for company: Config.Batch.Linger. Time of a request,
 // body included: Config.Timeout; waiting for a slot or for the server's leave
 // does not count and ends with the caller's context. Bytes after decompression:
 // Config.MaxPageBytes and MaxBodyBytes, 64 KiB of a failed answer, 256 KiB of a
 // header. Nesting: 64. Rows a page: 100,000. A page takes one allocation for its
 // rows, as large as the answer, beside the raw bytes, which are pooled.
+//
+// # Logging in
+//
+// None, ClientCredentials (Microsoft Entra; a secret or a certificate), ADFS (a user's
+// name and password for a token) and NTLM. A token is renewed ahead of its end by one
+// request for all; certificate files are read again for every token. NTLM logs
+// connections in: each request in flight has a connection of its own and travels only
+// when it is logged in. A refused password is not tried again for at least five
+// minutes (half a minute if it was accepted before), and an unproven one never by two
+// connections at a time, since tries lock accounts. No error, span or dead letter
+// shows a password, secret or token, also where a server's answer echoes them.
 //
 // # What a row is
 //
@@ -58,8 +86,9 @@
 // Developer guide: "Use change tracking to synchronize data with external
 // systems", "Page results", "Use Upsert", "Use an alternate key to reference a
 // record", "Perform conditional operations", "Compose HTTP requests and handle
-// errors", "Service protection API limits", "Query table definitions", and the
-// list of web service error codes. What these leave open is decided by what
-// public clients do, and noted where it is used. Not offered here: NTLM and
-// Kerberos, $batch, and writes of metadata.
+// errors", "Execute batch operations using the Web API", "Service protection API
+// limits", "Send parallel requests", "Query table definitions", and the list of web
+// service error codes. What these leave open is decided by what public clients do,
+// and noted where it is used. Not offered here: Kerberos, channel binding, and
+// writes of metadata.
 package webapi

@@ -177,3 +177,11 @@ func wantText(t *testing.T, err error, parts ...string) {
 // advance lets virtual time pass. It is for synctest bubbles only, where it takes
 // no real time.
 func advance(d time.Duration) { <-time.After(d) }
+
+// upsertOf is a keyed write to account number n.
+func upsertOf(n int) *schema.Write {
+	return &schema.Write{
+		Operation: schema.OpUpsert, Table: "account", EntitySet: "accounts",
+		Predicate: fmt.Sprintf("accountnumber='A%d'", n), Body: []byte(fmt.Sprintf(`{"name":"Contoso %d"}`, n)),
+	}
+}

@@ -3,6 +3,7 @@ package webapi
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"cebridge/schema/telemetry"
@@ -18,10 +19,38 @@ type measures struct {
 	duration  metric.Float64Histogram
 	inFlight  metric.Int64UpDownCounter
 	throttled metric.Int64Counter
+	limit     metric.Int64Gauge
+	wait      metric.Float64Histogram
+	batched   metric.Int64Counter
+
+	// labels keeps what was once made of an operation or an end: sorting and hashing
+	// attributes anew would be a good part of what a request costs.
+	labels sync.Map // measured to metric.MeasurementOption
+}
+
+// measured is a combination of values; there are few.
+type measured struct {
+	op      string
+	status  int
+	verdict string // "" stands for the operation alone
+}
+
+func (s *measures) of(l measured) metric.MeasurementOption {
+	if kept, ok := s.labels.Load(l); ok {
+		return kept.(metric.MeasurementOption)
+	}
+	set := attribute.NewSet(attribute.String(telemetry.AttrOp, l.op))
+	if l.verdict != "" {
+		set = attribute.NewSet(attribute.String(telemetry.AttrOp, l.op),
+			attribute.Int(telemetry.AttrStatus, l.status), attribute.String(telemetry.AttrVerdict, l.verdict))
+	}
+	made := metric.WithAttributeSet(set)
+	s.labels.Store(l, made)
+	return made
 }
 
 func newMeasures(m metric.Meter) (*measures, error) {
-	var errs [4]error
+	var errs [7]error
 	s := &measures{}
 	s.requests, errs[0] = m.Int64Counter(telemetry.WebAPIRequests,
 		metric.WithUnit("{request}"), metric.WithDescription("Requests to the Web API that ended."))
@@ -32,18 +61,37 @@ func newMeasures(m metric.Meter) (*measures, error) {
 		metric.WithUnit("{request}"), metric.WithDescription("Requests to the Web API that run now."))
 	s.throttled, errs[3] = m.Int64Counter(telemetry.WebAPIThrottled,
 		metric.WithUnit("{answer}"), metric.WithDescription("Answers that asked to wait."))
+	s.limit, errs[4] = m.Int64Gauge(telemetry.WebAPILimit,
+		metric.WithUnit("{request}"), metric.WithDescription("Requests that may run at once, as the server's answers allow."))
+	s.wait, errs[5] = m.Float64Histogram(telemetry.WebAPIWait,
+		metric.WithUnit("s"), metric.WithDescription("Time that a request had to wait before it was sent: for a slot, or as the server asked."),
+		metric.WithExplicitBucketBoundaries(0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600))
+	s.batched, errs[6] = m.Int64Counter(telemetry.WebAPIBatched,
+		metric.WithUnit("{write}"), metric.WithDescription("Writes that were answered inside of $batch requests."))
 	return s, errors.Join(errs[:]...)
 }
 
 func (s *measures) begin(ctx context.Context, op string) {
-	s.inFlight.Add(ctx, 1, metric.WithAttributes(attribute.String(telemetry.AttrOp, op)))
+	s.inFlight.Add(ctx, 1, s.of(measured{op: op}))
 }
 
 // end counts a finished request; status is 0 when no answer arrived.
 func (s *measures) end(ctx context.Context, op string, status int, verdict string, took time.Duration) {
-	operation := attribute.String(telemetry.AttrOp, op)
-	s.inFlight.Add(ctx, -1, metric.WithAttributes(operation))
-	s.requests.Add(ctx, 1, metric.WithAttributes(operation,
-		attribute.Int(telemetry.AttrStatus, status), attribute.String(telemetry.AttrVerdict, verdict)))
-	s.duration.Record(ctx, took.Seconds(), metric.WithAttributes(operation))
+	operation := s.of(measured{op: op})
+	s.inFlight.Add(ctx, -1, operation)
+	s.requests.Add(ctx, 1, s.of(measured{op, status, verdict}))
+	s.duration.Record(ctx, took.Seconds(), operation)
+}
+
+func (s *measures) limited(limit int) { s.limit.Record(context.Background(), int64(limit)) }
+
+func (s *measures) waited(side side, reason string, d time.Duration) {
+	s.wait.Record(context.Background(), d.Seconds(), metric.WithAttributes(
+		attribute.String(telemetry.AttrDirection, side.String()), attribute.String(telemetry.AttrReason, reason)))
+}
+
+// answered counts n writes of a batch that were answered alike.
+func (s *measures) answered(op string, status, n int) {
+	s.batched.Add(context.Background(), int64(n), metric.WithAttributes(
+		attribute.String(telemetry.AttrOp, op), attribute.Int(telemetry.AttrStatus, status)))
 }

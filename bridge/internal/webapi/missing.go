@@ -69,7 +69,7 @@ func missingReference(e *outcome.Error) error {
 func (a *application) isThere(ctx context.Context) (bool, error) {
 	name := a.write.EntitySet + "(" + a.predicate() + ")"
 	call := &call{
-		op: opExists, method: http.MethodGet, name: name, path: name, limit: a.client.maxBody,
+		op: opExists, method: http.MethodGet, name: name, path: name, limit: a.client.maxBody, inbound: true,
 		accept: func(status int, _ http.Header, body io.Reader) error {
 			_, err := readObject(status, body)
 			return err

@@ -79,7 +79,7 @@ func (c *Client) send(ctx context.Context, call *call, req *http.Request) (*answ
 	}
 	defer resp.Body.Close()
 	a.status, a.header = resp.StatusCode, resp.Header
-	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
+	if resp.StatusCode >= 200 && resp.StatusCode < 300 || call.reads != nil && call.reads(resp.Header) {
 		err := acceptable(resp)
 		if err == nil {
 			err = call.accept(resp.StatusCode, resp.Header, &boundedReader{r: resp.Body, left: call.limit})

@@ -31,6 +31,8 @@ type splitter struct {
 	arena []byte
 	page  outbound.Page
 
+	// plain: the query does not track changes.
+	plain                       bool
 	hasValue, hasNext, hasDelta bool
 }
 
@@ -39,6 +41,16 @@ type splitter struct {
 // raw. Links are returned as sent. The error is a *malformed with its position:
 // a page is whole or refused.
 func splitPage(raw []byte, primaryID string) (*outbound.Page, error) {
+	return split(raw, primaryID, false)
+}
+
+// splitPlain does the same for a query without change tracking: its last page has
+// no link at all.
+func splitPlain(raw []byte, primaryID string) (*outbound.Page, error) {
+	return split(raw, primaryID, true)
+}
+
+func split(raw []byte, primaryID string, plain bool) (*outbound.Page, error) {
 	body := bytes.TrimPrefix(raw, bom)
 	if !utf8.Valid(body) {
 		return nil, &malformed{"the page is not valid UTF-8"}
@@ -48,6 +60,7 @@ func splitPage(raw []byte, primaryID string) (*outbound.Page, error) {
 	s := &splitter{
 		dec:       jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowInvalidUTF8(true)),
 		primaryID: primaryID,
+		plain:     plain,
 	}
 	if err := s.envelope(body); err != nil {
 		return nil, &malformed{fmt.Sprintf("page: %v, at byte %d of %d (row %d)", err, s.dec.InputOffset(), len(body), len(s.page.Rows))}
@@ -94,6 +107,10 @@ func (s *splitter) envelope(body []byte) error {
 	switch {
 	case !s.hasValue:
 		return errors.New(`no member "value"`)
+	case s.plain && s.hasDelta:
+		return errors.New("a delta link that was not asked for")
+	case s.plain && !s.hasNext:
+		return nil
 	case s.hasNext == s.hasDelta:
 		return fmt.Errorf("a next link: %t, a delta link: %t; exactly one is promised", s.hasNext, s.hasDelta)
 	case s.page.Next == "" && s.page.Delta == "":

@@ -2,6 +2,7 @@ package webapi
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
 	"time"
@@ -9,6 +10,20 @@ import (
 
 // maxHeaderBytes bounds the header of an answer.
 const maxHeaderBytes = 256 << 10
+
+// transportFor chooses what carries the requests.
+func transportFor(cfg Config, r root) (http.RoundTripper, error) {
+	if login, ok := cfg.Auth.(*NTLM); ok {
+		if cfg.Transport != nil {
+			return nil, errors.New("web api: NTLM logs connections in and needs its own; leave out the transport")
+		}
+		return newNTLMPool(login, cfg, r.origin()+r.path+"WhoAmI"), nil
+	}
+	if cfg.Transport != nil {
+		return cfg.Transport, nil
+	}
+	return newTransport(cfg), nil
+}
 
 // newTransport makes the connection pool. HTTP/2 is left out on purpose: the
 // service counts its limits per web server and spreads connections over servers,
@@ -33,7 +48,10 @@ func newTransport(cfg Config) *http.Transport {
 		WriteBufferSize:        8 << 10,
 		Protocols:              protocols,
 	}
-	if cfg.ProxyFromEnvironment {
+	switch {
+	case cfg.ProxyURL != nil:
+		t.Proxy = http.ProxyURL(cfg.ProxyURL)
+	case cfg.ProxyFromEnvironment:
 		t.Proxy = http.ProxyFromEnvironment
 	}
 	return t

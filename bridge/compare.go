@@ -1,0 +1,338 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"cebridge/bridge/internal/jet"
+	"cebridge/outbound"
+	"cebridge/schema"
+	"cebridge/schema/event"
+)
+
+// The bounds of a comparison.
+const (
+	// maxDoubts is how many differences of one table are looked at again and listed.
+	maxDoubts = 10_000
+	// The time that a difference gets to settle: twice the poll interval, within these.
+	minSettle = 5 * time.Second
+	maxSettle = time.Minute
+)
+
+// CompareOptions say what to compare.
+type CompareOptions struct {
+	// Tables are logical names; none means every configured table.
+	Tables []string
+	// Settle is how long a difference may last before it is believed; 0 means twice
+	// the table's poll interval, but 5 s to 1 min. It must be longer than the bridge
+	// takes to publish a change, or a live table gives false alarms.
+	Settle time.Duration
+	// Progress, if set, is called now and then.
+	Progress func(Progress)
+}
+
+// Comparison is the outcome for all tables. The JSON names are a contract.
+type Comparison struct {
+	Org    string            `json:"org"`
+	Stream string            `json:"stream"`
+	Began  time.Time         `json:"began"`
+	Tables []TableComparison `json:"tables"`
+}
+
+// Same tells whether nothing differs anywhere.
+func (c *Comparison) Same() bool {
+	for i := range c.Tables {
+		if t := &c.Tables[i]; t.Missing+t.Extra+t.Different > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// TableComparison is the outcome for one table.
+type TableComparison struct {
+	Table string `json:"table"`
+	// Phase is that of the checkpoint, none without one. While a table loads, what
+	// is not read yet counts as missing.
+	Phase string `json:"phase"`
+	// Records are those that Customer Engagement showed, Published those that the
+	// stream shows as live.
+	Records   int64 `json:"records"`
+	Published int64 `json:"published"`
+	// Unpublished are records from before the start of a table that starts now.
+	Unpublished int64 `json:"unpublished,omitempty"`
+	// Rechecked is how many differences of the first look were looked at again.
+	Rechecked int64 `json:"rechecked"`
+	// Missing records live in Customer Engagement, and the stream shows none or a
+	// delete. Extra ones live on the stream alone. Different ones live on both, with
+	// another version or content.
+	Missing   int64 `json:"missing"`
+	Extra     int64 `json:"extra"`
+	Different int64 `json:"different"`
+	// Unconfirmed is how many of these were too many to look at again.
+	Unconfirmed int64 `json:"unconfirmed,omitempty"`
+	// Differences lists at most 10,000 of them.
+	Differences []RecordDifference `json:"differences"`
+	Seconds     float64            `json:"seconds"`
+}
+
+// RecordDifference is one record. It holds no content.
+type RecordDifference struct {
+	// Kind is missing, extra or different.
+	Kind string `json:"kind"`
+	ID   string `json:"id"`
+	// Version is that in Customer Engagement, PublishedVersion that of the last
+	// event, its delete included; 0 for none.
+	Version          int64 `json:"version,omitempty"`
+	PublishedVersion int64 `json:"published_version,omitempty"`
+	// Columns are those that differ although the versions are the same.
+	Columns []string `json:"columns,omitempty"`
+	Reason  string   `json:"reason"`
+}
+
+// Compare holds Customer Engagement against the event stream: first headers alone,
+// then each record that differs again, with its content, until the bridge had time to
+// publish it. It reads every record once, takes 16 bytes of memory for each, and
+// writes nothing but a ring of the doorbell.
+func (o *Operator) Compare(ctx context.Context, opt CompareOptions) (*Comparison, error) {
+	tables, err := o.tables(opt.Tables)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.crm(ctx); err != nil {
+		return nil, err
+	}
+	cat, orgID, err := o.describe(ctx, tables)
+	if err != nil {
+		return nil, err
+	}
+	result := &Comparison{Org: o.b.cfg.Org, Stream: o.b.EventStream(), Began: time.Now().UTC()}
+	for _, t := range tables {
+		cfg, _, err := o.b.tableConfig(t, cat[t.Table], orgID)
+		if err != nil {
+			return nil, err
+		}
+		c := &comparing{o: o, cfg: cfg, table: t.Table, settle: opt.Settle, progress: opt.Progress,
+			result: TableComparison{Table: t.Table, Differences: []RecordDifference{}}}
+		if c.settle <= 0 {
+			c.settle = min(max(2*t.Poll, minSettle), maxSettle)
+		}
+		if err := c.run(ctx); err != nil {
+			return nil, fmt.Errorf("compare table %s: %w", t.Table, err)
+		}
+		result.Tables = append(result.Tables, c.result)
+	}
+	return result, nil
+}
+
+// describe reads the metadata of tables and holds the configuration against it.
+func (o *Operator) describe(ctx context.Context, tables []TableConfig) (schema.Catalog, string, error) {
+	var orgID string
+	err := o.b.await(ctx, "who am I", func(ctx context.Context) error {
+		id, err := o.b.client.WhoAmI(ctx)
+		orgID = strings.ToLower(id.OrganizationID)
+		return err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	var names []string
+	for _, c := range tables {
+		names = append(names, c.Table)
+	}
+	var cat schema.Catalog
+	err = o.b.await(ctx, "metadata", func(ctx context.Context) (err error) {
+		cat, err = o.b.client.Metadata(ctx, names)
+		return err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	var problems schema.Problems
+	for _, c := range tables {
+		problems = append(problems, checkTable(c, cat)...)
+	}
+	if len(problems) > 0 {
+		return nil, "", problems
+	}
+	return cat, orgID, nil
+}
+
+// comparing is the work on one table.
+type comparing struct {
+	o        *Operator
+	cfg      outbound.TableConfig
+	table    string
+	settle   time.Duration
+	progress func(Progress)
+	// from is when a table that starts now began, on the server's clock; zero for
+	// one that was loaded.
+	from   time.Time
+	doubts []doubt
+	result TableComparison
+}
+
+// doubt is a record that differed, as it was at the latest look.
+type doubt struct {
+	id string
+	// version is that of the record; of its last event, for one that is extra.
+	version   int64
+	published int64
+	kind, why string
+	columns   []string
+}
+
+func (c *comparing) run(ctx context.Context) error {
+	began := time.Now()
+	at, _, err := c.o.checkpoint(ctx, c.table)
+	if err != nil {
+		return err
+	}
+	c.result.Phase = "none"
+	if at != nil {
+		c.result.Phase = string(at.Phase)
+		if at.Start == outbound.StartNow {
+			c.from = parseInstant(at.Baseline)
+		}
+	}
+	index, err := c.readStream(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.readRecords(ctx, index); err != nil {
+		return err
+	}
+	if err := c.leftOver(ctx, index); err != nil {
+		return err
+	}
+	if err := c.recheck(ctx); err != nil {
+		return err
+	}
+	c.result.Seconds = time.Since(began).Seconds()
+	return nil
+}
+
+// readStream indexes the last event of every record.
+func (c *comparing) readStream(ctx context.Context) (*lastIndex, error) {
+	index := &lastIndex{}
+	err := c.walk(ctx, func(id string, p event.Published, _ jet.Step) { index.add(id, p) })
+	if err != nil {
+		return nil, err
+	}
+	c.result.Published = index.seal()
+	return index, nil
+}
+
+// walk reads the headers of the last event of every record.
+func (c *comparing) walk(ctx context.Context, fn func(id string, p event.Published, s jet.Step)) error {
+	names := c.o.b.names
+	var done int64
+	return c.o.b.conn.Walk(ctx, jet.Walk{
+		Stream: c.o.b.EventStream(), Filter: []string{names.Table(c.table)}, Latest: true, HeadersOnly: true,
+	}, func(s jet.Step) error {
+		id, ok := names.RecordID(c.table, s.Subject)
+		if !ok || !schema.IsGUID(id) {
+			return fmt.Errorf("message %d stands on %s, which is no record's subject: remove it", s.Sequence, s.Subject)
+		}
+		p, err := event.ReadHeader(s.Header)
+		if err != nil {
+			return fmt.Errorf("message %d on %s: %w; remove it", s.Sequence, s.Subject, err)
+		}
+		fn(id, p, s)
+		if done++; done%1000 == 0 {
+			c.tell("stream "+c.table, done, done+int64(s.Pending))
+		}
+		return nil
+	})
+}
+
+// readRecords holds every record of Customer Engagement against the index.
+func (c *comparing) readRecords(ctx context.Context, index *lastIndex) error {
+	total := c.result.Published
+	for link := ""; ; {
+		var page *outbound.Page
+		err := c.o.b.await(ctx, "a page of table "+c.table, func(ctx context.Context) (err error) {
+			page, err = c.o.b.client.Untracked(ctx, c.cfg.Query, link)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for i := range page.Rows {
+			row := &page.Rows[i]
+			c.result.Records++
+			switch {
+			case index.settled(row):
+			case !index.has(row.ID) && c.before(row):
+				c.result.Unpublished++
+			default:
+				c.doubt(doubt{id: row.ID, version: row.Version, kind: index.kind(row.ID)})
+			}
+		}
+		c.tell("records "+c.table, c.result.Records, max(total, c.result.Records))
+		if link = page.Next; link == "" {
+			return nil
+		}
+	}
+}
+
+// before tells whether a record need not be on the stream of a table that starts
+// now: it was not touched since.
+func (c *comparing) before(row *outbound.Row) bool {
+	if c.from.IsZero() {
+		return false
+	}
+	t := parseInstant(row.Modified)
+	return !t.IsZero() && !t.After(c.from)
+}
+
+// leftOver finds the records that live on the stream alone. Their ids are not in
+// the index, so the stream is read once more when there are any.
+func (c *comparing) leftOver(ctx context.Context, index *lastIndex) error {
+	if index.left() == 0 {
+		return nil
+	}
+	return c.walk(ctx, func(id string, p event.Published, _ jet.Step) {
+		if !p.Deleted() && index.isLeft(id) {
+			c.doubt(doubt{id: id, version: p.Version, kind: kindExtra})
+		}
+	})
+}
+
+// doubt keeps a difference for another look; one too many is only counted.
+func (c *comparing) doubt(d doubt) {
+	if len(c.doubts) < maxDoubts {
+		c.doubts = append(c.doubts, d)
+		return
+	}
+	c.result.Unconfirmed++
+	c.count(d.kind)
+}
+
+func (c *comparing) count(kind string) {
+	switch kind {
+	case kindMissing:
+		c.result.Missing++
+	case kindExtra:
+		c.result.Extra++
+	default:
+		c.result.Different++
+	}
+}
+
+func (c *comparing) tell(what string, done, total int64) {
+	if c.progress != nil {
+		c.progress(Progress{What: what, Done: done, Total: total})
+	}
+}
+
+// parseInstant reads an RFC 3339 time; anything else is the zero time.
+func parseInstant(s string) time.Time {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}

@@ -1,0 +1,42 @@
+package bridge_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"cebridge/bridge"
+	"cebridge/bridge/sim"
+)
+
+func TestEstimateTellsWhatTheLoadThenReallyTakes(t *testing.T) {
+	t.Parallel()
+	const n = 1100
+	text := strings.Replace(followAccounts, "poll: 100ms", "page_size: 250, poll: 1m", 1)
+	r := newRig(t, text, func(s *sim.Server) {
+		if err := s.Seed("account", n, func(i int) map[string]any { return map[string]any{"name": fmt.Sprint("Contoso ", i)} }); err != nil {
+			t.Fatal(err)
+		}
+	})
+	r.published(n, r.events("crm.contoso.account.>"))
+	counted := int64(0)
+	list, err := r.operator(text).Estimate(r.ctx, bridge.EstimateOptions{Progress: func(p bridge.Progress) { counted = p.Done }})
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	e := list[0]
+	if e.Rows != n || counted != n || e.LoadRequests != 5 || e.RequestsPerDay != 1440 || e.LoadSeconds < e.PageSeconds {
+		t.Errorf("%+v", e)
+	}
+	s, err := r.js.Stream(r.ctx, "CRM_CONTOSO")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if real := int64(s.CachedInfo().State.Bytes); e.StreamBytes < real*7/10 || e.StreamBytes > real*13/10 {
+		t.Errorf("estimated %d bytes, the load took %d", e.StreamBytes, real)
+	}
+	known, err := r.operator(text).Estimate(r.ctx, bridge.EstimateOptions{Rows: 1_000_000})
+	if err != nil || known[0].Rows != 1_000_000 || known[0].LoadRequests != 4000 {
+		t.Errorf("%+v, %v", known, err)
+	}
+}

@@ -1,0 +1,134 @@
+package bridge_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"cebridge/bridge/sim"
+)
+
+const parkingRoutes = `
+inbound:
+  streams: {ERP: {subjects: [erp.>]}}
+  routes:
+    customers:
+      stream: ERP
+      subjects: [erp.customer]
+      start: all
+      ack_wait: 1s
+      park_after: 100ms
+      give_up: 1h
+      table: account
+      key: {accountnumber: data.id}
+      columns: {name: data.name}
+      lookups: {primarycontactid: {contact: {emailaddress1: data.contact}}}
+    contacts:
+      stream: ERP
+      subjects: [erp.contact]
+      start: all
+      ack_wait: 1s
+      table: contact
+      key: {emailaddress1: data.email}
+      columns: {lastname: data.name}
+`
+
+func TestAMessageWaitsParkedForItsParentAndTheConsumerGoesOn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, parkingRoutes, nil)
+	for _, name := range []string{"one", "two"} {
+		r.send("erp.customer", "c", name, map[string]any{"id": "A1", "name": name, "contact": "New@contoso.com"})
+	}
+	r.settledUpTo(2)
+	if n := len(r.settled); n != 0 {
+		t.Fatalf("%d messages have their final fate before the parent is there", n)
+	}
+	dead, err := r.js.Stream(r.ctx, "CRM_CONTOSO_DEAD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := dead.Info(r.ctx)
+	if err != nil || info.State.Msgs != 3 { // and the fence
+		t.Errorf("%d messages in the dead-letter stream, %v", info.State.Msgs, err)
+	}
+	r.send("erp.contact", "c", "parent", map[string]any{"email": "new@contoso.com", "name": "New"})
+	began := time.Now()
+	for range 3 {
+		r.written()
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("released after %s", took)
+	}
+	id, _ := r.sim.FindByKey("account", map[string]any{"accountnumber": "A1"})
+	if got := row(t, r.sim, "account", id); got["name"] != "two" || got["_primarycontactid_value"] == nil {
+		t.Errorf("the record is %v", got)
+	}
+	if info, err = dead.Info(r.ctx); err != nil || info.State.Msgs != 1 {
+		t.Errorf("%d messages are left in the dead-letter stream, %v", info.State.Msgs, err)
+	}
+}
+
+func TestParkedMessagesAreFoundAgainAfterARestart(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, parkingRoutes, nil)
+	r.send("erp.customer", "c", "1", map[string]any{"id": "A1", "name": "first", "contact": "late@contoso.com"})
+	r.settledUpTo(1)
+	r.stop()
+	insert(t, r.sim, "contact", map[string]any{"emailaddress1": "late@contoso.com", "lastname": "Late"})
+	r.start(parkingRoutes)
+	r.send("erp.customer", "c", "2", map[string]any{"id": "A1", "name": "second", "contact": "late@contoso.com"})
+	for want := uint64(1); want <= 2; want++ {
+		if s := r.written(); s.Message.Sequence != want {
+			t.Errorf("message %d was written, want %d: the order of the key is lost", s.Message.Sequence, want)
+		}
+	}
+	if n := r.sim.Requests().Of("PATCH", sim.RequestRecord); n < 3 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+func TestAParkedMessageThatWaitedTooLongBecomesADeadLetterThatNamesTheParent(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, strings.Replace(parkingRoutes, "give_up: 1h", "give_up: 3s", 1), nil)
+	r.send("erp.customer", "c", "1", map[string]any{"id": "A1", "name": "orphan", "contact": "nobody@contoso.com"})
+	if s := r.next(); s.Outcome != "rejected" || s.Err.Reason != "missing_reference" {
+		t.Fatalf("%s: %v", s.Outcome, s.Err)
+	}
+	dead, err := r.js.Stream(r.ctx, "CRM_CONTOSO_DEAD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := dead.GetLastMsgForSubject(r.ctx, "crm-dead.contoso.customers.*.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Header.Get("Crm-Dead-Waits"); got != "contacts(emailaddress1='nobody%40contoso.com')" {
+		t.Errorf("the letter names %q", got)
+	}
+}
+
+func TestParkedMessagesAreReleasedAfterARestartAlsoWhenNothingArrives(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, parkingRoutes, nil)
+	r.send("erp.customer", "c", "1", map[string]any{"id": "A1", "name": "first", "contact": "late@contoso.com"})
+	r.settledUpTo(1)
+	r.stop()
+	insert(t, r.sim, "contact", map[string]any{"emailaddress1": "late@contoso.com", "lastname": "Late"})
+	r.start(parkingRoutes)
+	if s := r.written(); s.Message.Sequence != 1 {
+		t.Errorf("message %d", s.Message.Sequence)
+	}
+}
+
+func TestAnExpiredEventBecomesADeadLetterWithThatReason(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, parkingRoutes, nil)
+	r.raw("erp.contact", map[string][]string{"Content-Type": {"application/cloudevents+json"}}, []byte(
+		`{"specversion":"1.0","id":"1","source":"/t","type":"c","expirytime":"2020-01-01T00:00:00Z","data":{"email":"a@contoso.com","name":"A"}}`))
+	if s := r.next(); s.Outcome != "rejected" || s.Err.Reason != "expired" {
+		t.Errorf("%s: %v", s.Outcome, s.Err)
+	}
+	if n := r.sim.Requests().Of("PATCH", sim.RequestRecord); n != 0 {
+		t.Errorf("%d requests for an expired event", n)
+	}
+}

@@ -1,0 +1,204 @@
+package jet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"cebridge/inbound"
+	"cebridge/outbound"
+	"cebridge/schema"
+)
+
+// Parking keeps the parked messages of one route in the stream of dead letters, each
+// on a subject of its own, in the form of a letter. It is safe for concurrent use.
+//
+// A message on the route's fence subject stands for the present term. Every Park
+// names its sequence, so that the stream itself refuses an instance that was
+// replaced. As long as nothing was ever parked there is no fence.
+type Parking struct {
+	c      *Conn
+	stream string
+	names  schema.Names
+	route  string
+
+	mu    sync.Mutex
+	fence uint64
+}
+
+var _ inbound.Parking = (*Parking)(nil)
+
+// fenceToken stands where a key's hash would; it is not one.
+const fenceToken = "fence"
+
+// expectedSubject names the subject whose last sequence is expected. Source: nats.go
+// 1.55.0, jetstream/publish.go.
+const expectedSubject = "Nats-Expected-Last-Subject-Sequence-Subject"
+
+// Parking names the stream and the route. It does no I/O.
+func (c *Conn) Parking(stream string, names schema.Names, route string) *Parking {
+	return &Parking{c: c, stream: stream, names: names, route: route}
+}
+
+func (p *Parking) fenceSubject() string { return p.names.Parked(p.route, fenceToken) }
+
+func (p *Parking) subject(l *inbound.Letter) string {
+	return p.names.ParkedMessage(p.route, l.Key, l.Message.Incarnation, l.Message.Sequence)
+}
+
+// Open implements inbound.Parking. Messages come back without header and data.
+func (p *Parking) Open(ctx context.Context) ([]*inbound.Parked, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all, err := p.open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the parked messages of route %s: %w", p.route, err)
+	}
+	return all, nil
+}
+
+func (p *Parking) open(ctx context.Context) ([]*inbound.Parked, error) {
+	newest, err := p.c.lastMatch(ctx, p.stream, []string{p.names.Parked(p.route, ">")})
+	if err != nil {
+		return nil, err
+	}
+	if newest == 0 {
+		p.fence = 0
+		return nil, nil
+	}
+	last, err := p.c.lastOf(ctx, p.stream, p.fenceSubject())
+	if err != nil {
+		return nil, err
+	}
+	// In a full stream nobody can park anything, so the old fence does no harm.
+	if err := p.raise(ctx, last.Seq); err != nil && !errors.Is(err, inbound.ErrOutboxFull) {
+		return nil, err
+	}
+	var all []*inbound.Parked
+	_, err = p.c.ReadStream(ctx, p.stream, []string{p.names.Parked(p.route, "*.*.*")}, func(m outbound.Stored) error {
+		l, err := DecodeLetter(m.Header, m.Data)
+		if err != nil {
+			return fmt.Errorf("sequence %d of stream %s: %w: remove it", m.Sequence, p.stream, err)
+		}
+		l.Message.Header, l.Message.Data, l.Body = nil, nil, nil
+		all = append(all, &inbound.Parked{Letter: l, Place: m.Sequence})
+		return nil
+	})
+	return all, err
+}
+
+// Hold implements inbound.Tenure: a new fence is put behind the present one.
+func (p *Parking) Hold(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.raise(ctx, p.fence); err != nil {
+		return fmt.Errorf("hold the parked messages of route %s: %w", p.route, err)
+	}
+	return nil
+}
+
+// Term implements inbound.Tenure: the sequence of the present fence.
+func (p *Parking) Term(ctx context.Context) (uint64, error) {
+	m, err := p.c.lastOf(ctx, p.stream, p.fenceSubject())
+	if err != nil {
+		return 0, fmt.Errorf("read the parked messages of route %s: %w", p.route, err)
+	}
+	return m.Seq, nil
+}
+
+// raise puts a new fence behind the one at sequence before, and removes the old one.
+func (p *Parking) raise(ctx context.Context, before uint64) error {
+	answer, err := p.c.store(ctx, &nats.Msg{Subject: p.fenceSubject(), Header: nats.Header{
+		jetstream.ExpectedStreamHeader:      {p.stream},
+		jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(before, 10)},
+	}})
+	if refused(err) {
+		return inbound.ErrFenced
+	}
+	if err != nil {
+		p.fence = before
+		return err
+	}
+	p.fence = answer.Sequence
+	if before > 0 {
+		// Failing leaves one small message more.
+		_, _ = p.c.PurgeBefore(ctx, p.stream, p.fenceSubject(), answer.Sequence)
+	}
+	return nil
+}
+
+// refused tells whether the stream found another sequence than expected.
+func refused(err error) bool {
+	c := code(err)
+	return c == codeWrongLastSequence || c == codeWrongLastConcurrent
+}
+
+// Park implements inbound.Parking.
+func (p *Parking) Park(ctx context.Context, parked *inbound.Parked) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	subject := p.subject(parked.Letter)
+	if err := p.park(ctx, subject, parked); err != nil {
+		return fmt.Errorf("park a message on %s: %w", subject, err)
+	}
+	return nil
+}
+
+func (p *Parking) park(ctx context.Context, subject string, parked *inbound.Parked) error {
+	if p.fence == 0 {
+		if err := p.raise(ctx, 0); err != nil {
+			return err
+		}
+	}
+	header, body, err := encodeLetter(parked.Letter, int(p.c.nc.MaxPayload()))
+	if err != nil {
+		return err
+	}
+	header[jetstream.ExpectedStreamHeader] = []string{p.stream}
+	header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(p.fence, 10)}
+	header[expectedSubject] = []string{p.fenceSubject()}
+	answer, err := p.c.store(ctx, &nats.Msg{Subject: subject, Header: header, Data: body})
+	if refused(err) {
+		return inbound.ErrFenced
+	}
+	if err != nil {
+		return err
+	}
+	parked.Place = answer.Sequence
+	return nil
+}
+
+// Fetch implements inbound.Parking. It asks the stream's leader.
+func (p *Parking) Fetch(ctx context.Context, parked *inbound.Parked) (*inbound.Parked, error) {
+	subject := p.subject(parked.Letter)
+	m, err := p.c.lastOf(ctx, p.stream, subject)
+	if err != nil {
+		return nil, fmt.Errorf("read the parked message %s: %w", subject, err)
+	}
+	if m.Seq == 0 {
+		return nil, fmt.Errorf("%w: %s", inbound.ErrNotParked, subject)
+	}
+	var header nats.Header
+	if len(m.Header) > 0 {
+		if header, err = nats.DecodeHeadersMsg(m.Header); err != nil {
+			return nil, fmt.Errorf("read the parked message %s: %w", subject, err)
+		}
+	}
+	l, err := DecodeLetter(header, m.Data)
+	if err != nil {
+		return nil, fmt.Errorf("read the parked message %s: %w", subject, err)
+	}
+	return &inbound.Parked{Letter: l, Place: parked.Place}, nil
+}
+
+// Remove implements inbound.Parking. All copies go: a Park whose confirmation was
+// lost is stored twice.
+func (p *Parking) Remove(ctx context.Context, parked *inbound.Parked) error {
+	_, err := p.c.PurgeBefore(ctx, p.stream, p.subject(parked.Letter), 0)
+	return err
+}

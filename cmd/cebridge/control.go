@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"cebridge/bridge"
+)
+
+// controlCommands are those that ask a running bridge.
+func controlCommands(c *common) []*cobra.Command {
+	return []*cobra.Command{
+		controlCommand(c, bridge.ActionPause, "Stop following a table until it is resumed",
+			`Ask every running bridge to stop following a table, after the commit in flight. It
+lasts until resume, or until the bridge is started anew. Nothing is lost: the table
+goes on from its checkpoint.`),
+		controlCommand(c, bridge.ActionResume, "Let a paused or halted table go on",
+			`Ask every running bridge to let a paused or halted table go on from its checkpoint.`),
+		controlCommand(c, bridge.ActionResync, "Read a table again and publish what differs",
+			`Ask a running bridge to read a whole table again, to publish what differs from the
+stream and nothing else, and to publish deletes of the records that are gone.`),
+	}
+}
+
+func controlCommand(c *common, action bridge.Action, short, long string) *cobra.Command {
+	var o operated
+	var force bool
+	cmd := &cobra.Command{
+		Use:   string(action) + " -c FILE --table TABLE",
+		Short: short,
+		Long:  long,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(o.tables) == 0 {
+				return fmt.Errorf("%w: %s needs --table TABLE", errUsage, action)
+			}
+			return o.run(cmd, c, func(ctx context.Context, op *bridge.Operator) error {
+				for _, table := range o.tables {
+					state, err := op.Control(ctx, action, table, force)
+					if err != nil {
+						return err
+					}
+					if _, err := fmt.Fprintf(c.stdout, "%s: %s\n", table, state); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+	}
+	o.flags(cmd, false)
+	cmd.Flags().StringSliceVar(&o.tables, "table", nil, "the table; may be repeated")
+	if action == bridge.ActionResync {
+		cmd.Flags().BoolVar(&force, "force", false, "publish any number of deletes")
+	}
+	return cmd
+}

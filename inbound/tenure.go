@@ -1,0 +1,143 @@
+package inbound
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// keepYard reads the index whenever a claim begins, holds the term while anything
+// is parked, and tries parked messages again when they are due.
+func (s *session) keepYard() {
+	if !s.parks() {
+		return
+	}
+	unsubscribe := s.route.deps.Arrivals.subscribe(s.parentArrived)
+	defer unsubscribe()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var renewal time.Time
+	for {
+		if now := time.Now(); !now.Before(renewal) {
+			renewal = now.Add(s.part(extendAfter))
+			s.holdYard()
+			s.watchYard()
+		}
+		s.openYard()
+		next := s.releaseDue()
+		wait := time.Until(renewal)
+		if !next.IsZero() {
+			wait = min(wait, time.Until(next))
+		}
+		timer.Reset(max(wait, 10*time.Millisecond))
+		select {
+		case <-s.intake.Done():
+			return
+		case <-s.yardPoke:
+		case <-timer.C:
+		}
+	}
+}
+
+// parentArrived is called with the folded path of each record that was written.
+func (s *session) parentArrived(path string) {
+	s.mu.Lock()
+	found := s.yard.arrived(path)
+	s.mu.Unlock()
+	if found {
+		s.pokeYard()
+	}
+}
+
+// holds tells whether this instance is surely still the one that may try parked
+// messages. s.mu is held.
+func (s *session) holds(now time.Time) bool {
+	return s.yard.open && now.Sub(s.yard.held) < s.part(lapseAfter)
+}
+
+func (s *session) stillHolds() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.holds(time.Now())
+}
+
+// holdYard renews the term while anything is parked.
+func (s *session) holdYard() {
+	s.mu.Lock()
+	due := s.yard.open && s.yard.count > 0
+	s.mu.Unlock()
+	if !due {
+		return
+	}
+	asked := time.Now()
+	ctx, cancel := context.WithTimeout(s.intake, s.route.cfg.SettleTimeout)
+	err := s.route.deps.Parking.Hold(ctx)
+	cancel()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err == nil:
+		s.yard.held = asked
+	case errors.Is(err, ErrFenced):
+		s.yard.shut(asked.Add(s.route.cfg.AckWait))
+	case s.intake.Err() == nil:
+		s.route.failed("hold the parked messages", err)
+	}
+}
+
+// watchYard looks after the parked messages of a route to which nothing is
+// delivered, so that no instance is the consumer's active client: whoever sees the
+// term unchanged for two AckWaits takes it.
+func (s *session) watchYard() {
+	s.mu.Lock()
+	idle := !s.gate.started && !s.yard.open
+	s.mu.Unlock()
+	if !idle {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.intake, s.route.cfg.SettleTimeout)
+	term, err := s.route.deps.Parking.Term(ctx)
+	cancel()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch now := time.Now(); {
+	case err != nil:
+		if s.intake.Err() == nil {
+			s.route.failed("read the parked messages", err)
+		}
+	case term != s.yard.term || term == 0:
+		s.yard.term, s.yard.seen = term, now
+	case now.Sub(s.yard.seen) >= 2*s.route.cfg.AckWait:
+		s.yard.abandoned = true
+	}
+}
+
+// openYard reads the index when it is unknown and nothing changes it.
+func (s *session) openYard() {
+	s.mu.Lock()
+	y := &s.yard
+	due := (s.gate.started || y.abandoned) && !y.open && y.busy == 0 && y.out == 0 && !s.ending
+	epoch := s.gate.epoch
+	s.mu.Unlock()
+	if !due {
+		return
+	}
+	asked := time.Now()
+	ctx, cancel := context.WithTimeout(s.intake, s.route.cfg.AckWait)
+	all, err := s.route.deps.Parking.Open(ctx)
+	cancel()
+	if err != nil {
+		if s.intake.Err() == nil {
+			s.route.failed("read the parked messages", err)
+		}
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if epoch != s.gate.epoch || y.open {
+		return
+	}
+	y.fill(all, time.Now())
+	y.held, y.quiet, y.abandoned = asked, time.Now().Add(s.route.cfg.AckWait), false
+	s.tryOpen()
+}
