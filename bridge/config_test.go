@@ -35,7 +35,7 @@ func TestAFullFileSetsEveryField(t *testing.T) {
 				ClientID: "00000000-0000-0000-0000-000000000001", ClientSecret: secret,
 			},
 			TLS:   TLSConfig{CAFile: "/etc/ssl/contoso.pem", CertFile: "/etc/ssl/bridge.pem", KeyFile: "/etc/ssl/bridge.key"},
-			Proxy: "http://proxy.contoso.example:3128",
+			Proxy: "http://outgoing.contoso.example:3128",
 		},
 		NATS: NATSConfig{
 			URLs: []string{"nats://a:4222", "tls://b:4222"}, User: "bridge", Password: secret, InboxPrefix: "_INBOX_bridge",

@@ -70,8 +70,8 @@ func mustToken(t *testing.T, link string) string {
 func TestLinksFollowTheRequestedHost(t *testing.T) {
 	t.Parallel()
 	s := newTestServer(t, Options{})
-	a := sendURL(t, s, "GET", "http://proxy.example:8080/api/data/v9.2/accounts", "", "Prefer: odata.track-changes", "X-Forwarded-Proto: https")
-	if p := a.page(t); !strings.HasPrefix(p.Delta, "https://proxy.example:8080/api/data/v9.2/accounts?$deltatoken=") {
+	a := sendURL(t, s, "GET", "http://front.example:8080/api/data/v9.2/accounts", "", "Prefer: odata.track-changes", "X-Forwarded-Proto: https")
+	if p := a.page(t); !strings.HasPrefix(p.Delta, "https://front.example:8080/api/data/v9.2/accounts?$deltatoken=") {
 		t.Errorf("delta link %s", p.Delta)
 	}
 }
