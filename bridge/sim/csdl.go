@@ -16,6 +16,10 @@ import (
 // keys, optimistic concurrency, computed columns) appear only with
 // ?annotations=true (developer guide, service documents).
 func (s *Server) serveCSDL(w http.ResponseWriter, r *http.Request) {
+	if e := refuseOptions(parseParams(r.URL.RawQuery)); e != nil {
+		s.writeError(w, r, e)
+		return
+	}
 	annotated := r.URL.Query().Get("annotations") == "true"
 	body := csdlDocument(s.catalog(), annotated)
 	h := w.Header()

@@ -34,8 +34,19 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 // route answers requests below the API root, or returns the error to answer.
 func (s *Server) route(w http.ResponseWriter, r *http.Request, rest string) *apiError {
 	name := firstName(rest)
+	if name != "$metadata" && name != "$batch" {
+		if e := checkAccept(r); e != nil {
+			return e
+		}
+	}
 	switch name {
 	case "":
+		if rest != "" {
+			return notFoundSegment("")
+		}
+		if e := refuseOptions(parseParams(r.URL.RawQuery)); e != nil {
+			return e
+		}
 		return s.only(w, r, http.MethodGet, s.serviceDocument)
 	case "$metadata", "EntityDefinitions":
 		if strings.HasPrefix(rest, "%24") {
@@ -55,11 +66,11 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, rest string) *api
 		s.serveBatch(w, r)
 		return nil
 	case "WhoAmI":
-		return s.only(w, r, http.MethodGet, s.whoAmI)
+		return s.function(w, r, rest, name, s.whoAmI)
 	case "RetrieveVersion":
-		return s.only(w, r, http.MethodGet, s.retrieveVersion)
+		return s.function(w, r, rest, name, s.retrieveVersion)
 	case "RetrieveCurrentOrganization":
-		return s.only(w, r, http.MethodGet, s.retrieveOrganization)
+		return s.function(w, r, rest, name, s.retrieveOrganization)
 	}
 	res, e := s.parseResource(rest)
 	if e != nil {

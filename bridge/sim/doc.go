@@ -147,6 +147,8 @@
 //	length and range texts with two blanks and the table's name      doc (length), live
 //	percent-encoded parentheses and quotes in paths are decoded      assumed (as IIS does)
 //	functions and actions that are not served: 501                   not simulated
+//	errors: HelpLink, InnerError.Message, duplicate columns on request doc, live
+//	Accept without JSON: 415; odata.metadata=full: 501               assumed (status); not simulated
 //	on premises: innererror, no codes from the OData layer           live, assumed (which)
 //	on premises refuses v9.2 with 501                                assumed
 //	impersonation of an unknown user: 403                            assumed
@@ -187,5 +189,6 @@
 // RecordWrites). Request bodies are bounded (16 MB; a $batch 64 MB), so are
 // filters (500 conditions, 64 levels). There are no security roles and no
 // plug-ins beyond the scripted faults, and no cascading: a delete leaves lookups
-// that point to the record as they are. Answers are odata.metadata=minimal whatever is asked for.
+// that point to the record as they are. Answers are
+// odata.metadata=minimal, also to callers that ask for none; full is refused with 501.
 package sim

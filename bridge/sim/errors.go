@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -100,13 +101,8 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, e *apiError)
 	writeJSONText(&b, code)
 	b.WriteString(`,"message":`)
 	writeJSONText(&b, e.Message)
-	if r != nil && len(e.Annotations) > 0 && preferences(r).annotates("*") {
-		for _, name := range sortedKeys(e.Annotations) {
-			b.WriteByte(',')
-			writeJSONText(&b, name)
-			b.WriteByte(':')
-			writeJSONText(&b, e.Annotations[name])
-		}
+	if r != nil && len(r.Header["Prefer"]) > 0 {
+		s.writeDetails(&b, preferences(r), e)
 	}
 	if s.opts.Profile == OnPremises {
 		b.WriteString(`,"innererror":{"message":`)
@@ -120,6 +116,34 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, e *apiError)
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	w.WriteHeader(e.Status)
 	_, _ = w.Write(b.Bytes())
+}
+
+// Annotations of errors. Sources: developer guide, "Include more details with
+// errors"; those that only plug-ins set are not simulated.
+const (
+	detailHelpLink = "@Microsoft.PowerApps.CDS.HelpLink"
+	detailInner    = "@Microsoft.PowerApps.CDS.InnerError.Message"
+)
+
+// writeDetails adds the annotations that the caller asks for. Those that every
+// error with a platform code has exist online only.
+func (s *Server) writeDetails(b *bytes.Buffer, p prefs, e *apiError) {
+	details := maps.Clone(e.Annotations)
+	if hex, ok := strings.CutPrefix(e.Code, "0x8"); ok && s.opts.Profile == Online {
+		if details == nil {
+			details = map[string]string{}
+		}
+		details[detailHelpLink] = "http://go.microsoft.com/fwlink/?LinkID=398563&error=Microsoft.Crm.CrmException%3a8" + strings.ToLower(hex) + "&client=platform"
+		details[detailInner] = e.Message
+	}
+	for _, name := range sortedKeys(details) {
+		if p.annotates(name[1:]) {
+			b.WriteByte(',')
+			writeJSONText(b, name)
+			b.WriteByte(':')
+			writeJSONText(b, details[name])
+		}
+	}
 }
 
 // writePage answers as IIS does: HTML, no OData header.

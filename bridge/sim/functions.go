@@ -58,7 +58,7 @@ type endpointCollection struct {
 	Values     []string
 }
 
-// retrieveOrganization takes its parameter as given: there is one organization.
+// retrieveOrganization answers every access type alike: there is one organization.
 // The members are those of the OrganizationDetail complex type; the four ids of
 // the cloud are online only. Source: Web API reference, RetrieveCurrentOrganization.
 func (s *Server) retrieveOrganization(w http.ResponseWriter, r *http.Request) *apiError {

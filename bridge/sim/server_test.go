@@ -35,7 +35,7 @@ func TestProfilesServeTheirOwnPaths(t *testing.T) {
 		{online, "/api/data/v9.2", 200},
 		{online, "/api/data/v9.2/$metadata", 200},
 		{online, "/api/data/v9.2/RetrieveVersion()", 200},
-		{online, "/api/data/v9.2/RetrieveCurrentOrganization(AccessType=@p1)?@p1=x", 200},
+		{online, "/api/data/v9.2/RetrieveCurrentOrganization(AccessType=@p1)?@p1=Microsoft.Dynamics.CRM.EndpointAccessType'Default'", 200},
 		{online, "/api/data/v9.2/nothings", 404},
 		{online, "/api/data/v9.2/accounts/nothing", 404},
 	} {

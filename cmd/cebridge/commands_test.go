@@ -117,6 +117,9 @@ func TestAFaultyFileOfTheSimulatorEndsWith78AndThePlace(t *testing.T) {
 		}
 		contains(t, flag, errs, "2:6: ")
 	}
+	if code, _, errs := once(t, "sim", "--port", "0", "--accounts", "-1"); code != 2 || !strings.Contains(errs, "--accounts -1") {
+		t.Errorf("accounts -1: code %d, %s", code, errs)
+	}
 	if code, _, errs := once(t, "sim", "--port", "0", "--schema", "/nowhere.yaml"); code != 1 {
 		t.Errorf("code %d: %s", code, errs)
 	}

@@ -77,6 +77,9 @@ func authFlags(cmd *cobra.Command, a *sim.Auth, flags *simFlags) {
 
 // read turns the files and switches into options.
 func (f *simFlags) read(o *sim.Options) error {
+	if f.accounts < 0 {
+		return fmt.Errorf("%w: --accounts %d: use 0 or more", errUsage, f.accounts)
+	}
 	if f.schemaFile != "" {
 		data, err := os.ReadFile(f.schemaFile)
 		if err != nil {
