@@ -20,7 +20,7 @@ type tableSchema struct {
 
 // metadata loads the catalog, waiting while Customer Engagement is away.
 func (b *Bridge) metadata(ctx context.Context) (cat schema.Catalog, orgID string, err error) {
-	err = b.await(ctx, "who am I", func(ctx context.Context) error {
+	err = b.await(ctx, "Customer Engagement", func(ctx context.Context) error {
 		id, err := b.client.WhoAmI(ctx)
 		orgID = strings.ToLower(id.OrganizationID)
 		return err

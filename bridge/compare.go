@@ -130,7 +130,7 @@ func (o *Operator) Compare(ctx context.Context, opt CompareOptions) (*Comparison
 // describe reads the metadata of tables and holds the configuration against it.
 func (o *Operator) describe(ctx context.Context, tables []TableConfig) (schema.Catalog, string, error) {
 	var orgID string
-	err := o.b.await(ctx, "who am I", func(ctx context.Context) error {
+	err := o.b.await(ctx, "Customer Engagement", func(ctx context.Context) error {
 		id, err := o.b.client.WhoAmI(ctx)
 		orgID = strings.ToLower(id.OrganizationID)
 		return err

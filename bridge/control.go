@@ -14,8 +14,8 @@ import (
 // Action is something to do with a table of a running bridge.
 type Action string
 
-// The actions. Pause and resume reach every bridge that follows the table and last
-// until the bridge ends; a resync is done by one of them.
+// The actions. Pause and resume reach every bridge that follows the table; a pause
+// outlasts them. A resync is done by one of them.
 const (
 	ActionPause  Action = "pause"
 	ActionResume Action = "resume"

@@ -13,7 +13,7 @@ import (
 )
 
 func (b *Bridge) startTelemetry(ctx context.Context) error {
-	p, err := newProviders(ctx, b.cfg.Org, Version, b.opt.tracer)
+	p, err := newProviders(ctx, b.log, b.cfg.Org, Version, b.opt.tracer)
 	if err != nil {
 		return err
 	}
@@ -63,6 +63,9 @@ func (b *Bridge) startNATS(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connect to NATS: %w", err)
 	}
+	what := "NATS"
+	b.waiting.Store(&what)
+	defer b.waiting.Store(nil)
 	conn, err := jet.Connect(ctx, jet.Config{
 		URLs: n.URLs, Embedded: b.embedded, Name: "cebridge " + b.cfg.Org,
 		CredentialsFile: n.CredentialsFile, NKeyFile: n.NKeyFile, User: n.User,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"runtime"
@@ -41,7 +42,7 @@ func otlpWanted(signal string) bool {
 	return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != ""
 }
 
-func newProviders(ctx context.Context, org, version string, tracerProvider trace.TracerProvider) (*providers, error) {
+func newProviders(ctx context.Context, log *slog.Logger, org, version string, tracerProvider trace.TracerProvider) (*providers, error) {
 	p := &providers{}
 	res := resource.NewSchemaless(
 		attribute.String("service.name", "cebridge"),
@@ -59,7 +60,8 @@ func newProviders(ctx context.Context, org, version string, tracerProvider trace
 		if err != nil {
 			return nil, fmt.Errorf("set up the OTLP metric exporter, check OTEL_EXPORTER_OTLP_*: %w", err)
 		}
-		options = append(options, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(otlp)))
+		options = append(options, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(
+			metricExporter{otlp, &exportLog{log: log, signal: "metrics"}})))
 	}
 	meters := sdkmetric.NewMeterProvider(options...)
 	p.closers = append(p.closers, meters.Shutdown)
@@ -73,7 +75,8 @@ func newProviders(ctx context.Context, org, version string, tracerProvider trace
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("set up the OTLP trace exporter, check OTEL_EXPORTER_OTLP_*: %w", err), p.close(ctx))
 		}
-		tp := sdktrace.NewTracerProvider(sdktrace.WithBatcher(otlp), sdktrace.WithResource(res))
+		tp := sdktrace.NewTracerProvider(sdktrace.WithBatcher(
+			spanExporter{otlp, &exportLog{log: log, signal: "traces"}}), sdktrace.WithResource(res))
 		p.closers = append(p.closers, tp.Shutdown)
 		tracerProvider = tp
 	default:

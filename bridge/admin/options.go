@@ -58,7 +58,7 @@ func (o *Options) address() (string, error) {
 	}
 	if !o.AllowRemote && !isLoopback(host) {
 		return "", fmt.Errorf("admin listen address %q can be reached from other machines, without login: "+
-			"use a loopback address, or allow remote access and put a proxy before it", o.Listen)
+			"use a loopback address, or set allow_remote and put a proxy before it", o.Listen)
 	}
 	for _, h := range o.AllowedHosts {
 		if name, ok := hostName(h); !ok || name == "" || name != fold(h) {

@@ -66,7 +66,7 @@ func (s *Server) Start() error {
 	}
 	listener, err := net.Listen("tcp", s.opt.Listen)
 	if err != nil {
-		return fmt.Errorf("admin port: %w", err)
+		return err
 	}
 	// What localhost means is up to the resolver; this is what it became.
 	if host, _, _ := net.SplitHostPort(listener.Addr().String()); !s.opt.AllowRemote && !isLoopback(host) {

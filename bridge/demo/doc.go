@@ -8,5 +8,6 @@
 // join at the printed addresses.
 //
 // The traffic is the same in every run with the same seed. The store lives in a
-// temporary directory that is removed at the end, unless a directory is given.
+// temporary directory that is removed at the end, unless a directory is given: then
+// the next demo with it goes on with the same records and streams.
 package demo

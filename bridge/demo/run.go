@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -29,7 +30,8 @@ type Options struct {
 	Out io.Writer
 	// Duration ends the demo by itself; 0 lets ctx end it.
 	Duration time.Duration
-	// Dir keeps the JetStream store; "" takes a temporary one and removes it.
+	// Dir keeps the JetStream store and the simulator's records, so that the next
+	// demo goes on from there; "" takes a temporary one and removes it.
 	Dir string
 	// NATSPort and SimAddr choose ports; -1 and "127.0.0.1:0" take free ones.
 	NATSPort int
@@ -63,29 +65,35 @@ func Run(ctx context.Context, o Options) (sum Summary, err error) {
 	if err != nil {
 		return sum, err
 	}
-	cfg.NATS.Embedded.Dir = o.Dir
+	simData := ""
 	if o.Dir == "" {
 		cfg.NATS.Embedded.Dir, err = os.MkdirTemp("", "cebridge-demo-")
 		if err != nil {
 			return sum, fmt.Errorf("make a directory for the store: %w", err)
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(cfg.NATS.Embedded.Dir)) }()
+	} else {
+		cfg.NATS.Embedded.Dir, simData = filepath.Join(o.Dir, "nats"), filepath.Join(o.Dir, "crm")
 	}
 	cfg.NATS.Embedded.Port = o.NATSPort
 	cfg.Admin.Listen = o.AdminAddr
 
-	s, err := sim.New(sim.Options{Logger: o.Logger})
+	s, err := sim.New(sim.Options{Logger: o.Logger, Data: simData})
 	if err != nil {
-		return sum, err
+		return sum, fmt.Errorf("make the simulator: %w", err)
 	}
-	if err := seed(s); err != nil {
+	defer s.Close()
+	fresh, err := empty(s)
+	if err == nil && fresh {
+		err = seed(s)
+	}
+	if err != nil {
 		return sum, err
 	}
 	cfg.WebAPI.URL, err = s.Start(o.SimAddr)
 	if err != nil {
 		return sum, fmt.Errorf("start the simulator: %w", err)
 	}
-	defer s.Close()
 
 	p := &printer{out: o.Out, counts: map[string]int{}}
 	b, err := bridge.New(cfg, bridge.WithLogger(o.Logger), bridge.WithSettled(p.inbound))
@@ -100,7 +108,7 @@ func Run(ctx context.Context, o Options) (sum Summary, err error) {
 	p.line("admin       http://%s/status.json  /metrics", b.AdminAddr())
 	p.line("")
 
-	err = traffic(ctx, b, s, p, o)
+	err = traffic(ctx, b, s, p, o, fresh)
 	err = errors.Join(err, b.Stop(context.WithoutCancel(ctx)))
 	sum = Summary{
 		Loaded: p.counted("loaded"), Created: p.counted("created"), Updated: p.counted("updated"), Deleted: p.counted("deleted"),
@@ -111,7 +119,9 @@ func Run(ctx context.Context, o Options) (sum Summary, err error) {
 	return sum, err
 }
 
-func traffic(ctx context.Context, b *bridge.Bridge, s *sim.Server, p *printer, o Options) error {
+// traffic shows the events and causes new ones until ctx ends. In a demo that goes
+// on, those of the time before are not shown again.
+func traffic(ctx context.Context, b *bridge.Bridge, s *sim.Server, p *printer, o Options, fresh bool) error {
 	nc, err := nats.Connect(b.NATSURL(), nats.Name("demo traffic"))
 	if err != nil {
 		return fmt.Errorf("connect the sample traffic to %s: %w", b.NATSURL(), err)
@@ -121,8 +131,12 @@ func traffic(ctx context.Context, b *bridge.Bridge, s *sim.Server, p *printer, o
 	if err != nil {
 		return fmt.Errorf("sample traffic: %w", err)
 	}
+	from := jetstream.DeliverAllPolicy
+	if !fresh {
+		from = jetstream.DeliverNewPolicy
+	}
 	watch, err := js.OrderedConsumer(ctx, b.EventStream(), jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{b.Names().Prefix + ".>"},
+		FilterSubjects: []string{b.Names().Prefix + ".>"}, DeliverPolicy: from,
 	})
 	if err != nil {
 		return fmt.Errorf("watch the events: %w", err)

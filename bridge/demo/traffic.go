@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -41,13 +43,41 @@ func seed(s *sim.Server) error {
 	})
 }
 
+// empty tells whether the simulator has no accounts yet.
+func empty(s *sim.Server) (bool, error) {
+	none := true
+	err := s.Rows("account", func(string, map[string]any) bool {
+		none = false
+		return false
+	})
+	return none, err
+}
+
+// offices returns the accounts that an earlier demo made and left, and the greatest
+// number among them.
+func offices(s *sim.Server) (ids []string, last int, err error) {
+	err = s.Rows("account", func(id string, row map[string]any) bool {
+		text, _ := row["accountnumber"].(string)
+		if digits, ok := strings.CutPrefix(text, "CON"); ok {
+			if n, err := strconv.Atoi(digits); err == nil {
+				ids, last = append(ids, id), max(last, n)
+			}
+		}
+		return true
+	})
+	return ids, last, err
+}
+
 // people changes records in the simulator, as its users would, until ctx ends.
 func people(ctx context.Context, s *sim.Server, seed uint64, every time.Duration) error {
 	r := rand.New(rand.NewPCG(seed, 1))
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	var made []string
-	for n := 1; ; n++ {
+	made, last, err := offices(s)
+	if err != nil {
+		return fmt.Errorf("read the sample records: %w", err)
+	}
+	for n := last + 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -89,7 +119,12 @@ func erp(ctx context.Context, js jetstream.JetStream, seed uint64, every time.Du
 	r := rand.New(rand.NewPCG(seed, 2))
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for n := 0; ; n++ {
+	stream, err := js.Stream(ctx, "ERP")
+	if err != nil {
+		return ended(ctx, fmt.Errorf("look up the sample stream: %w", err))
+	}
+	// The ids go on where an earlier demo ended.
+	for n := int(stream.CachedInfo().State.LastSeq); ; n++ {
 		c := customer{ID: seedAccount, Name: "Contoso", Contact: seedContact, Region: seedRegion, Owner: seedOwner}
 		switch {
 		case n > 0 && n%7 == 0:
@@ -103,10 +138,7 @@ func erp(ctx context.Context, js jetstream.JetStream, seed uint64, every time.Du
 			c.Phone = fmt.Sprintf("555-%04d", r.IntN(10000))
 		}
 		if err := publish(ctx, js, n, c); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
+			return ended(ctx, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -114,6 +146,14 @@ func erp(ctx context.Context, js jetstream.JetStream, seed uint64, every time.Du
 		case <-tick.C:
 		}
 	}
+}
+
+// ended is nil once ctx is over: what fails then is the end of the demo.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 func publish(ctx context.Context, js jetstream.JetStream, n int, c customer) error {

@@ -14,8 +14,8 @@ func controlCommands(c *common) []*cobra.Command {
 	return []*cobra.Command{
 		controlCommand(c, bridge.ActionPause, "Stop following a table until it is resumed",
 			`Ask every running bridge to stop following a table, after the commit in flight. It
-lasts until resume, or until the bridge is started anew. Nothing is lost: the table
-goes on from its checkpoint.`),
+is stored and lasts until resume, also across a restart of the bridge. Nothing is
+lost: the table goes on from its checkpoint.`),
 		controlCommand(c, bridge.ActionResume, "Let a paused or halted table go on",
 			`Ask every running bridge to let a paused or halted table go on from its checkpoint.`),
 		controlCommand(c, bridge.ActionResync, "Read a table again and publish what differs",

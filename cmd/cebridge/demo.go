@@ -45,7 +45,7 @@ Ctrl-C ends it, or --duration does.`,
 	f.IntVar(&natsPort, "nats-port", -1, "port of the embedded NATS server, -1 for any free one")
 	f.StringVar(&o.SimAddr, "sim-addr", "127.0.0.1:0", "address of the simulator")
 	f.StringVar(&o.AdminAddr, "admin-addr", "127.0.0.1:0", "address of the admin port")
-	f.StringVar(&o.Dir, "dir", "", "keep the JetStream store in this directory")
+	f.StringVar(&o.Dir, "dir", "", "keep streams and records in this directory; the next demo goes on from there")
 	f.BoolVar(&showConfig, "print-config", false, "print the configuration the demo runs with, and end")
 	return cmd
 }

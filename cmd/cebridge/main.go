@@ -77,7 +77,21 @@ type common struct {
 
 // logger writes JSON lines to standard error.
 func (c *common) logger() *slog.Logger {
-	return slog.New(slog.NewJSONHandler(c.stderr, &slog.HandlerOptions{Level: c.logLevel}))
+	return slog.New(slog.NewJSONHandler(c.stderr, &slog.HandlerOptions{Level: c.logLevel, ReplaceAttr: readable}))
+}
+
+// readable writes times as "1.5s" in place of nanoseconds, and leaves out what is
+// nil.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	switch a.Value.Kind() {
+	case slog.KindDuration:
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	case slog.KindAny:
+		if a.Value.Any() == nil {
+			return slog.Attr{}
+		}
+	}
+	return a
 }
 
 func newRoot(stdout, stderr io.Writer) *cobra.Command {

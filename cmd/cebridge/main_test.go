@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
@@ -106,5 +110,21 @@ func checkFlag(t *testing.T, page string, cmd *cobra.Command, word string) {
 	}
 	if !known {
 		t.Errorf("%s: %s has no flag %s", page, cmd.CommandPath(), word)
+	}
+}
+
+func TestLogsAreJSONWithReadableTimesAndNothingNil(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	c := &common{stderr: &out}
+	c.logger().Info("x", "delay", 1500*time.Millisecond, "error", error(nil), "cause", errors.New("because"), "n", 1)
+	var got map[string]any
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	delete(got, "time")
+	want := map[string]any{"level": "INFO", "msg": "x", "delay": "1.5s", "cause": "because", "n": 1.0}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

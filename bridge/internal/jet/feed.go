@@ -97,7 +97,7 @@ func (f *Feed) open(ctx context.Context) error {
 	started := time.Now()
 	stream, err := f.c.js.Stream(ctx, f.cfg.Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fmt.Errorf("%w: the stream does not exist", outbound.ErrMisconfigured)
+		return fmt.Errorf("%w: the stream does not exist; create it, or list it under inbound.streams for the bridge to make", outbound.ErrMisconfigured)
 	}
 	if err != nil {
 		return f.c.explain(err, started)

@@ -29,6 +29,9 @@ type Doc struct {
 	// fromOutside holds the scalar nodes whose whole text came from the
 	// environment or a file.
 	fromOutside map[ast.Node]bool
+	// refused holds the nodes that are not accepted as such: whoever reads them
+	// has nothing to add.
+	refused map[ast.Node]bool
 }
 
 // Problems returns every problem noted so far, in the order of the file.
@@ -47,6 +50,9 @@ func (d *Doc) Problems() schema.Problems {
 func (d *Doc) Add(ps ...schema.Problem) { d.problems = append(d.problems, ps...) }
 
 func (d *Doc) note(n ast.Node, field, format string, args ...any) {
+	if d.refused[n] {
+		return
+	}
 	p := schema.Problem{File: d.File, Field: field, Text: fmt.Sprintf(format, args...)}
 	if n != nil {
 		if tk := n.GetToken(); tk != nil && tk.Position != nil {
@@ -75,7 +81,7 @@ type Environment struct {
 // Parse reads data, the content of file. When the text is not YAML at all, Root
 // is an empty map and Problems says why.
 func Parse(file string, data []byte, env Environment) *Doc {
-	d := &Doc{File: file, fromOutside: map[ast.Node]bool{}}
+	d := &Doc{File: file, fromOutside: map[ast.Node]bool{}, refused: map[ast.Node]bool{}}
 	d.Root = d.newMap("", nil)
 	if len(data) > MaxBytes {
 		d.note(nil, "", "the file has %d bytes; at most %d are read", len(data), MaxBytes)
@@ -136,9 +142,11 @@ func (d *Doc) check(n ast.Node, path string, depth int) bool {
 	switch v := n.(type) {
 	case *ast.AnchorNode, *ast.AliasNode:
 		d.note(n, path, "anchors and aliases are not accepted; write the value out")
+		d.refused[n] = true
 		return false
 	case *ast.TagNode:
 		d.note(n, path, "tags are not accepted")
+		d.refused[n] = true
 		return false
 	case *ast.MappingNode:
 		for _, e := range v.Values {

@@ -160,6 +160,18 @@ func TestHostileFilesAreRefused(t *testing.T) {
 	}
 }
 
+func TestARefusedValueIsReportedOnceAndNotAsMissingToo(t *testing.T) {
+	for _, text := range []string{"a: &x text\n", "a: !!str text\n"} {
+		d := Parse("c.yaml", []byte(text), env(nil, nil))
+		if d.Root.String("a", "") == "" {
+			d.Root.Note("a", "required")
+		}
+		if ps := problems(d); len(ps) != 1 || !strings.Contains(ps[0], "not accepted") {
+			t.Errorf("%q: got %q, want the refusal alone", text, ps)
+		}
+	}
+}
+
 func TestAByteOrderMarkAndWindowsLineEndsAreAccepted(t *testing.T) {
 	d := Parse("c.yaml", []byte("\xef\xbb\xbfa: x\r\nb: y\r\n"), env(nil, nil))
 	if a, b := d.Root.String("a", ""), d.Root.String("b", ""); a != "x" || b != "y" || d.Problems() != nil {
