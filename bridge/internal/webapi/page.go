@@ -44,14 +44,26 @@ func (c *Client) Page(ctx context.Context, q outbound.Query, link string) (*outb
 }
 
 func (c *Client) page(ctx context.Context, q outbound.Query, link string) (*outbound.Page, error) {
+	return c.pageBy(ctx, q, link, pageKind{prefer: preferTracked(q.PageSize), linked: link != "", read: c.readPage})
+}
+
+// pageKind is what tells tracked pages from plain ones.
+type pageKind struct {
+	prefer string
+	linked bool
+	read   func(body io.Reader, table *schema.Table, path string) (*outbound.Page, error)
+}
+
+// pageBy fetches the first page of a query, or the one behind a link.
+func (c *Client) pageBy(ctx context.Context, q outbound.Query, link string, kind pageKind) (*outbound.Page, error) {
 	first, err := trackedQuery(q)
 	if err != nil {
 		return nil, err
 	}
 	call := &call{
 		op: opPage, method: http.MethodGet, path: first, name: q.Table.EntitySet,
-		header: map[string]string{"Prefer": preferTracked(q.PageSize)},
-		limit:  c.maxPage, linked: link != "",
+		header: map[string]string{"Prefer": kind.prefer},
+		limit:  c.maxPage, linked: kind.linked,
 	}
 	if link != "" {
 		call.path, err = c.root.relative(link, q.Table.EntitySet)
@@ -65,7 +77,7 @@ func (c *Client) page(ctx context.Context, q outbound.Query, link string) (*outb
 			return &malformed{fmt.Sprintf("status %d does not answer a query", status)}
 		}
 		var err error
-		page, err = c.readPage(body, q.Table, call.path)
+		page, err = kind.read(body, q.Table, call.path)
 		return err
 	}
 	if err := c.do(ctx, call); err != nil {

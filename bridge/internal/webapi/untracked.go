@@ -19,33 +19,7 @@ import (
 // same hashes for the same columns. The pages of a table that changes meanwhile do
 // not belong to one moment: a record may be missing or stand twice.
 func (c *Client) Untracked(ctx context.Context, q outbound.Query, link string) (*outbound.Page, error) {
-	path, err := trackedQuery(q)
-	if err != nil {
-		return nil, err
-	}
-	call := &call{
-		op: opPage, method: http.MethodGet, path: path, name: q.Table.EntitySet,
-		header: map[string]string{"Prefer": preferPages(q.PageSize)},
-		limit:  c.maxPage,
-	}
-	if link != "" {
-		if call.path, err = c.root.relative(link, q.Table.EntitySet); err != nil {
-			return nil, &outcome.Error{Op: call.title(), Verdict: outcome.Stop, Reason: outcome.ForeignLink, Err: err}
-		}
-	}
-	var page *outbound.Page
-	call.accept = func(status int, _ http.Header, body io.Reader) error {
-		if status != http.StatusOK {
-			return &malformed{fmt.Sprintf("status %d does not answer a query", status)}
-		}
-		var err error
-		page, err = c.readPlain(body, q.Table, call.path)
-		return err
-	}
-	if err := c.do(ctx, call); err != nil {
-		return nil, err
-	}
-	return page, nil
+	return c.pageBy(ctx, q, link, pageKind{prefer: preferPages(q.PageSize), read: c.readPlain})
 }
 
 // Record reads one record as Untracked does; nil when it is not there.
