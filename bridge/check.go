@@ -126,6 +126,7 @@ func (b *Bridge) tableConfig(c TableConfig, t *schema.Table, orgID string) (outb
 		OrgID:        orgID,
 		Start:        c.Start,
 		PollInterval: c.Poll,
+		PollMax:      c.PollMax,
 		MaxDeletes:   c.MaxDeletes,
 	}, tableSchema{version: version, doc: doc}, nil
 }

@@ -132,9 +132,12 @@ type OutboundConfig struct {
 // TableConfig is one table to follow. Columns must be listed: which personal
 // data leaves the system is a choice.
 type TableConfig struct {
-	Table    string
-	Columns  []string
+	Table   string
+	Columns []string
+	// Poll is the time between two polls, and the shortest one where PollMax, which
+	// it grows to while nothing changes, is longer; 0 is Poll.
 	Poll     time.Duration
+	PollMax  time.Duration
 	PageSize int
 	Start    outbound.Start
 	Mode     event.Mode

@@ -32,6 +32,7 @@ func (r *reader) outbound(m *yamltree.Map) {
 			Columns:    t.Strings("columns"),
 			columnAt:   t.Places("columns"),
 			Poll:       t.Duration("poll", 5*time.Second, 100*time.Millisecond, 24*time.Hour),
+			PollMax:    t.Duration("poll_max", 0, 100*time.Millisecond, 24*time.Hour),
 			PageSize:   int(t.Int("page_size", 5000, 1, 5000)),
 			Start:      outbound.Start(t.Choice("start", string(outbound.StartLoad), string(outbound.StartLoad), string(outbound.StartNow))),
 			MaxDeletes: int(t.Int("max_deletes", 0, 0, 1_000_000_000)),
@@ -40,6 +41,9 @@ func (r *reader) outbound(m *yamltree.Map) {
 		}
 		if !schema.ValidToken(name) {
 			t.Note("", "%q is not a table's logical name", name)
+		}
+		if t.Has("poll_max") && cfg.PollMax < cfg.Poll {
+			t.Note("poll_max", "shorter than poll, which is %s", cfg.Poll)
 		}
 		if len(cfg.Columns) == 0 {
 			t.Note("columns", "required: list the columns to publish; which data leaves the system is a choice")

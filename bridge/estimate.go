@@ -75,7 +75,7 @@ func (o *Operator) estimate(ctx context.Context, t TableConfig, cfg outbound.Tab
 	if err != nil {
 		return nil, err
 	}
-	e := &Estimate{Table: t.Table, Rows: opt.Rows, PageSeconds: time.Since(began).Seconds(), RequestsPerDay: int64(24 * time.Hour / t.Poll)}
+	e := &Estimate{Table: t.Table, Rows: opt.Rows, PageSeconds: time.Since(began).Seconds(), RequestsPerDay: int64(24 * time.Hour / max(t.Poll, t.PollMax))}
 	if e.EventBytes, err = meanEvent(cfg.Settings, sample.Rows); err != nil {
 		return nil, err
 	}

@@ -46,8 +46,13 @@ type TableConfig struct {
 	OverlapEvery time.Duration
 	// OverlapAge is the least age of that link; 5 min by default.
 	OverlapAge time.Duration
-	// PollInterval is the pause between two rounds; 5 s by default.
+	// PollInterval is the time between the starts of two rounds after a change; 5 s by
+	// default. While nothing changes it grows to PollMax; by default it does not.
 	PollInterval time.Duration
+	PollMax      time.Duration
+	// Phase, from 0 to below 1, shifts the table's polls by that part of the interval:
+	// tables with phases of their own do not poll in the same instant.
+	Phase float64
 	// IdleCommit is how old the stored delta link may grow while nothing changes;
 	// 10 min by default.
 	IdleCommit time.Duration
@@ -75,6 +80,8 @@ type Deps struct {
 	// Retention tells the life of delta links. Without it only the source's refusal
 	// or a repeated dump tells that one is too old.
 	Retention Retention
+	// Pacer may stretch the time between polls.
+	Pacer Pacer
 	// Observe is called for every event once it is stored, in order, on the
 	// worker's own goroutine; it must not block.
 	Observe func(Published)
@@ -105,6 +112,9 @@ func (c TableConfig) withDefaults() TableConfig {
 	}
 	if c.PollInterval == 0 {
 		c.PollInterval = defaultPollInterval
+	}
+	if c.PollMax == 0 {
+		c.PollMax = c.PollInterval
 	}
 	if c.IdleCommit == 0 {
 		c.IdleCommit = defaultIdleCommit
@@ -158,6 +168,12 @@ func (c TableConfig) validate() error {
 	}
 	if c.PollInterval < 0 || c.IdleCommit < 0 {
 		bad("poll interval and idle commit must not be negative")
+	}
+	if c.PollMax < c.PollInterval {
+		bad("longest poll interval %s: use %s, the shortest, or more", c.PollMax, c.PollInterval)
+	}
+	if c.Phase < 0 || c.Phase >= 1 {
+		bad("phase %v: use 0 to below 1", c.Phase)
 	}
 	if c.MaxDeletes < 0 {
 		bad("max deletes of %d: use a positive number", c.MaxDeletes)

@@ -2,7 +2,6 @@ package outbound
 
 import (
 	"context"
-	"hash/fnv"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -52,14 +51,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-t.C:
 		return nil
 	}
-}
-
-// offset spreads the tables of one bridge over an interval, by name, so that
-// their polls do not come in one burst for ever.
-func offset(table string, interval time.Duration) time.Duration {
-	h := fnv.New32a()
-	h.Write([]byte(table))
-	return time.Duration(float64(interval) * float64(h.Sum32()%1024) / 1024)
 }
 
 // detach returns a context that outlives ctx by at most grace: work that was

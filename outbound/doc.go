@@ -73,6 +73,15 @@
 // resync.finished and resync.halted stand on the table's notice subject, in the same
 // commits. Three resyncs in a row without a good round after one halt the table.
 //
+// # When to poll
+//
+// Rounds follow each other in PollInterval while they find changes, and in times that
+// grow by half each up to PollMax while they do not; a Pacer may stretch that further.
+// Polls lie on a grid as wide as PollInterval on the clock of the day, shifted by Phase:
+// tables with phases of their own do not poll in the same instant, and begin within a
+// second of each other. Poke polls at once. A page of a load, of a resync or of a round
+// of more than ten pages is marked Bulk: the source may serve others first.
+//
 // # Overlap
 //
 // A checkpoint keeps up to four older links. Every OverlapEvery, and when a process

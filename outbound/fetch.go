@@ -12,6 +12,9 @@ import (
 	"cebridge/schema/telemetry"
 )
 
+// bulkPages is how many pages of a round of changes are read ahead of others' loads.
+const bulkPages = 10
+
 // fetching is one page on its way. The poll span covers it from the request to
 // the commit, so it travels in ctx.
 type fetching struct {
@@ -32,11 +35,13 @@ func (w *Worker) fetch(ctx context.Context, s *session, link string) *fetching {
 	f.ctx, f.cancel = context.WithCancel(ctx)
 	table := trace.WithAttributes(attribute.String(telemetry.AttrTable, w.table))
 	f.ctx, f.span = w.tracer.Start(f.ctx, telemetry.SpanPoll, table)
+	query := w.cfg.Query
+	query.Bulk = s.at.Phase != PhaseFollowing || s.at.Page > bulkPages
 	go func() {
 		defer close(f.done)
 		ctx, span := w.tracer.Start(f.ctx, telemetry.SpanFetch, table)
 		defer span.End()
-		f.page, f.err = w.source.Page(ctx, w.cfg.Query, link)
+		f.page, f.err = w.source.Page(ctx, query, link)
 		if f.err != nil {
 			f.err = fmt.Errorf("read a page of table %s: %w", w.table, f.err)
 		} else if f.err = checkPage(f.page); f.err == nil {

@@ -13,6 +13,12 @@ import (
 
 // follow works until ctx ends or the table halts; it returns that error.
 func (w *Worker) follow(ctx context.Context) error {
+	if !w.begun {
+		w.begun = true
+		if err := sleep(ctx, w.rhythm.spread()); err != nil {
+			return err
+		}
+	}
 	for {
 		more, err := w.turn(ctx)
 		if ctx.Err() != nil {
@@ -135,32 +141,12 @@ func (w *Worker) succeeded(now time.Time) {
 	})
 }
 
-// idle waits for the next poll: the interval with jitter, the first one shifted
-// by the table's name, or a poke.
-func (w *Worker) idle(ctx context.Context) error {
-	interval := w.cfg.PollInterval
-	wait := w.jitter.between(interval-interval/10, interval+interval/10)
-	if !w.polledYet {
-		w.polledYet = true
-		wait = interval/2 + offset(w.table, interval)
-	}
-	t := time.NewTimer(wait)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	case <-w.poke:
-		return sleep(ctx, pokeGap-time.Since(w.lastPoll))
-	}
-}
-
 // round walks from the position to the next delta link. While one page is
 // compared, encoded and committed the next one is fetched already; on any
 // trouble that one is thrown away.
 func (w *Worker) round(ctx context.Context, s *session) (err error) {
 	w.lastPoll = time.Now()
+	changed := s.at.Phase != PhaseFollowing
 	select {
 	case <-w.poke: // this round serves it
 	default:
@@ -202,7 +188,9 @@ func (w *Worker) round(ctx context.Context, s *session) (err error) {
 		}
 		w.succeeded(time.Now())
 		w.board.at(&s.at)
+		changed = changed || len(page.Rows) > 0
 		if page.Delta != "" {
+			w.rhythm.ended(changed)
 			return w.complete(ctx, s)
 		}
 		if need := w.requested(); need != nil {

@@ -131,20 +131,3 @@ func TestBackoffDoublesWithinItsBounds(t *testing.T) {
 		t.Errorf("a long backoff overflowed to %s", d)
 	}
 }
-
-func TestOffsetsSpreadTablesOverTheInterval(t *testing.T) {
-	t.Parallel()
-	quarters := [4]int{}
-	for i := range 100 {
-		o := offset(fmt.Sprintf("new_table%d", i), time.Minute)
-		if o < 0 || o >= time.Minute {
-			t.Fatalf("offset %s", o)
-		}
-		quarters[o/(15*time.Second)]++
-	}
-	for i, n := range quarters {
-		if n < 10 {
-			t.Errorf("only %d of 100 tables in quarter %d", n, i)
-		}
-	}
-}

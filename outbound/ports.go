@@ -25,6 +25,9 @@ type Query struct {
 	Table    *schema.Table
 	Columns  []string
 	PageSize int
+	// Bulk marks a page of a long read, which may wait behind those of others: of a
+	// load, of a resync, and of a round with more than bulkPages pages.
+	Bulk bool
 }
 
 // Page is one page. Exactly one of Next and Delta is set: Delta on the last page

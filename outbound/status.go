@@ -42,6 +42,8 @@ type Status struct {
 	// lets one be used; 0 when unknown.
 	TokenAge  time.Duration
 	TokenLife time.Duration
+	// Interval is the present time between two polls; 0 before the first wait.
+	Interval time.Duration
 	// Late counts events that only the overlap found.
 	Late uint64
 	// CheckpointSequence is 0 before the first checkpoint.

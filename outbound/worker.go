@@ -35,6 +35,7 @@ type Worker struct {
 	measures    *measures
 	jitter      *jitter
 	observe     func(Published)
+	pacer       Pacer
 	subject     string // of the checkpoint
 	fingerprint string
 	logical     map[string]string // read name to logical name, where they differ
@@ -62,7 +63,9 @@ type Worker struct {
 	fences    int
 	lastPoll  time.Time
 	lastWarn  string
-	polledYet bool
+	rhythm    rhythm
+	// begun: the table waited for its turn to begin.
+	begun bool
 }
 
 // NewWorker checks the configuration and makes a worker; nothing is read or
@@ -96,10 +99,11 @@ func NewWorker(cfg TableConfig, source Source, log Stream, deps Deps) (*Worker, 
 	w := &Worker{
 		cfg: cfg, table: table.LogicalName, source: source, log: log, encoder: encoder,
 		logger: deps.Logger.With("table", table.LogicalName), tracer: deps.Tracer, measures: m,
-		jitter: newJitter(deps.Rand), observe: deps.Observe, retention: deps.Retention, maxBatch: cfg.MaxBatch,
+		jitter: newJitter(deps.Rand), observe: deps.Observe, pacer: deps.Pacer, retention: deps.Retention, maxBatch: cfg.MaxBatch,
 		subject:     cfg.Names.Checkpoint(table.LogicalName),
 		fingerprint: fingerprint(cfg.Query, cfg.Settings),
 		logical:     map[string]string{},
+		rhythm:      newRhythm(cfg.PollInterval, cfg.PollMax, cfg.Phase),
 		board:       newBoard(table.LogicalName),
 		poke:        make(chan struct{}, 1), wake: make(chan struct{}, 1),
 	}
