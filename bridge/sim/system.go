@@ -144,7 +144,7 @@ func (s *Server) baseRows() []baseRow {
 		days = max(1, int(l/(24*time.Hour)))
 	}
 	return []baseRow{
-		{"organization", wellKnown.organization, map[string]any{"name": name, "expirechangetrackingindays": days}},
+		{"organization", wellKnown.organization, map[string]any{"name": name, "expirechangetrackingindays": days, "languagecode": 1033}},
 		{"businessunit", wellKnown.businessUnit, map[string]any{"name": name}},
 		{"systemuser", wellKnown.user, map[string]any{
 			"firstname": "Bridge", "lastname": "User",
@@ -172,6 +172,7 @@ func organizationTable() *schema.Table {
 			{LogicalName: "organizationid", SchemaName: "OrganizationId", Type: schema.TypeUniqueID, CreateOnly: true, Required: true},
 			{LogicalName: "name", SchemaName: "Name", Type: schema.TypeString, MaxLength: 160},
 			{LogicalName: "expirechangetrackingindays", SchemaName: "ExpireChangeTrackingInDays", Type: schema.TypeInteger, Min: &low, Max: &high},
+			{LogicalName: "languagecode", SchemaName: "LanguageCode", Type: schema.TypeInteger},
 			{LogicalName: "createdon", SchemaName: "CreatedOn", Type: schema.TypeDateTime, Behavior: schema.BehaviorUserLocal, ReadOnly: true},
 			{LogicalName: "modifiedon", SchemaName: "ModifiedOn", Type: schema.TypeDateTime, Behavior: schema.BehaviorUserLocal, ReadOnly: true},
 			{LogicalName: "versionnumber", SchemaName: "VersionNumber", Type: schema.TypeBigInt, ReadOnly: true},

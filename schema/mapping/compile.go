@@ -24,6 +24,8 @@ type Options struct {
 	// Example is the data of a typical event, as JSON, or nil. With it, places
 	// that the mapping names must be in the example and fit their columns.
 	Example []byte
+	// needs, if set, collects the keys that the mapping relies on.
+	needs *[]KeyNeed
 }
 
 type compiler struct {
@@ -163,6 +165,7 @@ func (c *compiler) key(t *schema.Table, at place, entries []entry) []keyProgram 
 		}
 	}
 	if known && len(columns) > 0 {
+		c.need(t, at, columns)
 		if problem := keyProblem(t, columns); problem != "" {
 			c.add(at, "%s", problem)
 		}

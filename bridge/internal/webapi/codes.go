@@ -34,6 +34,11 @@ var byCode = map[string]judgement{
 
 	"0x80060890": {outcome.Stop, outcome.Config},   // EntityKeyNotDefined
 	"0x8006089d": {outcome.Reject, outcome.Config}, // MultipleRecordsFoundByEntityKey: this value, not every one
+	"0x80060893": {outcome.Stop, outcome.Config},   // EntityKeyNameExists
+	"0x80060894": {outcome.Stop, outcome.Config},   // EntityKeyWithSelectedAttributesExists
+	"0x80060895": {outcome.Stop, outcome.Config},   // IndexSizeConstraintViolated
+	"0x80060896": {outcome.Stop, outcome.Config},   // CannotSecureEntityKeyAttribute
+	"0x80060897": {outcome.Stop, outcome.Config},   // ReactivateEntityKeyOnlyForFailedJobs
 	"0x80060883": {outcome.Stop, outcome.Config},   // ConcurrencyVersionNotProvided
 	"0x8006088d": {outcome.Stop, outcome.Config},   // OptimisticConcurrencyNotEnabled
 	"0x80072491": {outcome.Stop, outcome.Config},   // ChangeTrackingNotEnabledForEntity

@@ -72,6 +72,13 @@
 // connections at a time, since tries lock accounts. No error, span or dead letter
 // shows a password, secret or token, also where a server's answer echoes them.
 //
+// # Definitions
+//
+// What plan and apply need: change tracking on, alternate keys made, watched and
+// reactivated, webhooks registered. Each change is one request, sent once; after a
+// failure that leaves it open, look again. A key's name or columns that are taken, too
+// large or secured are outcome.Stop, as nothing but a person can help.
+//
 // # What a row is
 //
 // JSON holds the row's members in the server's order without annotations (names
@@ -89,6 +96,5 @@
 // errors", "Execute batch operations using the Web API", "Service protection API
 // limits", "Send parallel requests", "Query table definitions", and the list of web
 // service error codes. What these leave open is decided by what public clients do,
-// and noted where it is used. Not offered here: Kerberos, channel binding, and
-// writes of metadata.
+// and noted where it is used. Not offered here: Kerberos and channel binding.
 package webapi
