@@ -59,6 +59,7 @@ type route struct {
 	name  string
 	route *inbound.Route
 	feed  inbound.Feed
+	held  *hold // nil: it never waited for its alternate keys
 }
 
 type options struct {

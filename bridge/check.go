@@ -141,11 +141,15 @@ func (b *Bridge) compile(cat schema.Catalog) (map[string]*mapping.Program, schem
 			ps = append(ps, r.at.problem("", "the route has no mapping"))
 			continue
 		}
-		program, problems := mapping.Compile(r.Mapping, cat, mapping.Options{WantResult: r.Receipts != ""})
+		program, problems := compileRoute(r, cat)
 		ps = append(ps, problems...)
 		programs[r.Name] = program
 	}
 	return programs, ps
+}
+
+func compileRoute(r RouteConfig, cat schema.Catalog) (*mapping.Program, schema.Problems) {
+	return mapping.Compile(r.Mapping, cat, mapping.Options{WantResult: r.Receipts != ""})
 }
 
 // schema serves a table's JSON Schema to the admin port.

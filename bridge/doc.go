@@ -9,7 +9,9 @@
 // configuration against the live metadata of Customer Engagement, provides the
 // streams and starts the tables and routes. It waits while Customer Engagement or
 // NATS cannot be reached, and fails when a person has to change something: a
-// faulty configuration fails with schema.Problems. Stop is bounded and leaves
+// faulty configuration fails with schema.Problems. A route that relies on a declared
+// alternate key whose index is not Active is held by itself, with its reason in the
+// status, and starts when the key is; the rest runs. Stop is bounded and leaves
 // nothing half done: what was not confirmed stays unacknowledged and uncommitted.
 //
 // The order of stopping is the reverse of starting, in named steps: readiness off;

@@ -15,7 +15,8 @@ import (
 )
 
 // startFlows checks the configuration against the organization and starts every
-// table and route. None starts unless all of them can.
+// table and route. None starts unless all of them can; but a route that relies on an
+// alternate key whose index is not built yet is held alone.
 func (b *Bridge) startFlows(ctx context.Context) error {
 	cat, orgID, err := b.metadata(ctx)
 	if err != nil {
@@ -25,7 +26,7 @@ func (b *Bridge) startFlows(ctx context.Context) error {
 	for _, c := range b.cfg.Outbound.Tables {
 		problems = append(problems, checkTable(c, cat)...)
 	}
-	programs, ps := b.compile(cat)
+	programs, waiting, ps := b.checkRoutes(cat)
 	if problems = append(problems, ps...); len(problems) > 0 {
 		return problems
 	}
@@ -36,7 +37,7 @@ func (b *Bridge) startFlows(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	routes, err := b.newRoutes(ctx, programs)
+	routes, err := b.newRoutes(ctx, programs, waiting)
 	if err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func (b *Bridge) newTables(cat schema.Catalog, orgID string) ([]*table, error) {
 	return tables, nil
 }
 
-func (b *Bridge) newRoutes(ctx context.Context, programs map[string]*mapping.Program) ([]*route, error) {
+func (b *Bridge) newRoutes(ctx context.Context, programs map[string]*mapping.Program, waiting map[string][]keyNeed) ([]*route, error) {
 	var routes []*route
 	arrivals := inbound.NewArrivals()
 	outbox := b.conn.Outbox(b.names.DeadStream(), b.names, jet.OutboxSettings{TypePrefix: b.cfg.Outbound.TypePrefix})
@@ -107,11 +108,17 @@ func (b *Bridge) newRoutes(ctx context.Context, programs map[string]*mapping.Pro
 		if b.opt.settled != nil {
 			deps.Observe = func(s inbound.Settled) { b.opt.settled(name, s) }
 		}
-		r, err := inbound.NewRoute(cfg, feed, programs[name], webapi.Override(b.client, overrides), outbox, deps)
+		var mapper inbound.Mapper = programs[name]
+		var held *hold
+		if keys := waiting[name]; len(keys) > 0 {
+			held = b.newHold(c, programs[name], keys)
+			mapper = held
+		}
+		r, err := inbound.NewRoute(cfg, feed, mapper, webapi.Override(b.client, overrides), outbox, deps)
 		if err != nil {
 			return nil, fmt.Errorf("route %s: %w", name, err)
 		}
-		routes = append(routes, &route{name: name, route: r, feed: feed})
+		routes = append(routes, &route{name: name, route: r, feed: feed, held: held})
 	}
 	return routes, nil
 }
@@ -136,6 +143,9 @@ func (b *Bridge) launch(tables []*table, routes []*route) {
 	}
 	for _, r := range routes {
 		wg.Go(func() {
+			if r.held != nil && r.held.wait(ctx) != nil {
+				return
+			}
 			if err := r.route.Run(ctx); err != nil {
 				b.log.Error("route ended", "route", r.name, "error", err)
 			}

@@ -64,6 +64,11 @@ func routeStatus(ctx context.Context, r *route) admin.RouteStatus {
 		Route: r.name, State: string(w.State), Detail: w.Detail, InFlight: w.InFlight, LastError: w.LastError,
 		Results: map[string]int64{},
 	}
+	if r.held != nil {
+		if detail := r.held.detail.Load(); detail != nil {
+			s.State, s.Detail = stateHeld, *detail
+		}
+	}
 	for result, n := range w.Results {
 		s.Results[result] = int64(n)
 	}

@@ -49,7 +49,9 @@ type CheckpointStatus struct {
 
 // RouteStatus is one inbound route.
 type RouteStatus struct {
-	Route  string `json:"route"`
+	Route string `json:"route"`
+	// State is idle, running, holding, paused or stopped, or held while the route waits
+	// for an alternate key; Detail says why.
 	State  string `json:"state"`
 	Detail string `json:"detail,omitempty"`
 	// Pending messages are not delivered yet, AckPending ones not settled, and
