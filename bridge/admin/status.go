@@ -30,6 +30,9 @@ type TableStatus struct {
 	// SinceSuccessSeconds the age of the last good poll; null before the first.
 	LagSeconds          *float64 `json:"lag_seconds"`
 	SinceSuccessSeconds *float64 `json:"since_success_seconds"`
+	// PollSeconds is the present time between two polls, as changes and the budget of
+	// requests made it; 0 before the first.
+	PollSeconds float64 `json:"poll_seconds,omitempty"`
 	// Events counts what was published, by change; Skipped what was not, by reason.
 	Events    map[string]int64 `json:"events"`
 	Skipped   map[string]int64 `json:"skipped,omitempty"`

@@ -127,6 +127,9 @@ func printStatus(w io.Writer, v *statusView) error {
 		if t.LagSeconds != nil {
 			fmt.Fprintf(&b, ", lag %s", seconds(*t.LagSeconds))
 		}
+		if t.PollSeconds > 0 {
+			fmt.Fprintf(&b, ", a poll in %s", seconds(t.PollSeconds))
+		}
 		b.WriteString(counts(t.Events))
 		more(&b, t.Detail, t.LastError)
 	}
