@@ -120,11 +120,15 @@ type Receipt struct {
 	// EventID and EventSource are those of the inbound event, "" when unreadable.
 	EventID     string
 	EventSource string
+	// Cause is the same event as it may be handed on: within bounds, and with what
+	// it belongs to.
+	Cause Cause
 	// Outcome is "written", "superseded" or "rejected".
 	Outcome string
 	Table   string
 	Effect  schema.Effect
-	// RecordID and Version are "" and 0 when the answer did not tell them.
+	// RecordID and Version are "" and 0 when the answer did not tell them and the
+	// message did not address the record by its GUID.
 	RecordID string
 	Version  int64
 	Reason   string

@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -123,10 +124,11 @@ func (r *Route) receipt(e *entry) *Receipt {
 		Effect: fate.result.Effect, RecordID: fate.result.ID, Version: fate.result.Version,
 	}
 	if e.event != nil {
-		rc.EventID, rc.EventSource = e.event.ID(), e.event.Source()
+		rc.EventID, rc.EventSource, rc.Cause = e.event.ID(), e.event.Source(), e.cause()
 	}
 	if e.write != nil {
 		rc.Table = e.write.Table
+		rc.RecordID = cmp.Or(rc.RecordID, e.write.ID)
 	}
 	if fate.err != nil {
 		rc.Reason, rc.Text = string(fate.err.Reason), fate.err.Message

@@ -240,6 +240,8 @@ func TestReceiptsAreConfirmedBeforeTheAcknowledgement(t *testing.T) {
 		written, rejected := common, common
 		written.EventID, written.Outcome, written.Effect = "i1/1", Written, schema.EffectUpdated
 		written.RecordID, written.Version = "id-A", 1
+		written.Cause = Cause{ID: "i1/1", Source: "/nats/ERP"}
+		rejected.Cause = Cause{ID: "i1/2", Source: "/nats/ERP"}
 		rejected.EventID, rejected.Outcome, rejected.Reason = "i1/2", Rejected, "plugin"
 		rejected.Text = "the text of the server about SECRET-KEY"
 		if diff := cmp.Diff([]*Receipt{&written, &rejected}, h.out.receipts); diff != "" {

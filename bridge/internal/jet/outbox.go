@@ -173,6 +173,13 @@ func (o *Outbox) receipt(ctx context.Context, r *inbound.Receipt) error {
 	if !m.Stored.IsZero() {
 		e.SetTime(m.Stored.UTC())
 	}
+	for name, value := range map[string]string{
+		"causationid": r.Cause.ID, "causationsource": r.Cause.Source, "correlationid": r.Cause.Correlation,
+	} {
+		if value != "" {
+			e.SetExtension(name, value)
+		}
+	}
 	if err := e.SetData("application/json", json.RawMessage(data)); err != nil {
 		return err
 	}

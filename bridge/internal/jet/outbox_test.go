@@ -256,7 +256,7 @@ func TestNothingIsSettledWithoutAStreamThatTookIt(t *testing.T) {
 
 func receipt(change ...func(*inbound.Receipt)) *inbound.Receipt {
 	r := &inbound.Receipt{
-		Route: "erp-customers", Subject: "receipts.erp", Message: letter().Message, EventID: "e1", EventSource: "/erp",
+		Route: "erp-customers", Subject: "receipts.erp", Message: letter().Message, EventID: "e1", EventSource: "/erp", Cause: inbound.Cause{ID: "e1", Source: "/erp", Correlation: "order-7"},
 		Outcome: "written", Table: "account", Effect: schema.EffectCreated, RecordID: recordID(1), Version: 9_007_199_254_740_993,
 	}
 	for _, f := range change {
@@ -282,6 +282,11 @@ func TestAReceiptIsACloudEvent(t *testing.T) {
 	if e.ID() != "receipt-erp-customers-abc-42" || e.Source() != "/crm/contoso/inbound" || e.Type() != "crm.contoso.receipt.written" ||
 		e.Subject() != recordID(1) || !e.Time().Equal(stored) {
 		t.Errorf("got %s", e)
+	}
+	for name, want := range map[string]any{"causationid": "e1", "causationsource": "/erp", "correlationid": "order-7"} {
+		if got := e.Extensions()[name]; got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
 	}
 	var data map[string]any
 	d := json.NewDecoder(bytes.NewReader(e.Data()))
