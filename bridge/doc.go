@@ -24,6 +24,9 @@
 // organization and JetStream lack, and asks running bridges over NATS to poll, pause,
 // resume or resync a table. It starts nothing and needs no bridge but for the last.
 //
+// While messages of a route wait for a record of Customer Engagement, the bridge listens
+// to the events of that record's table, whoever publishes them, and tells the route.
+//
 // The process keeps no state of its own. Everything it must remember is on the
 // streams, so it may be killed anywhere and started anywhere else.
 package bridge

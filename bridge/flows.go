@@ -37,13 +37,17 @@ func (b *Bridge) startFlows(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	routes, err := b.newRoutes(ctx, programs, waiting)
+	arrivals := inbound.NewArrivals()
+	routes, err := b.newRoutes(ctx, programs, waiting, arrivals)
 	if err != nil {
 		return err
 	}
 	b.tables.Store(&tables)
 	b.routes.Store(&routes)
 	b.launch(tables, routes)
+	if len(routes) > 0 {
+		b.startParents(cat, arrivals)
+	}
 	if err := b.startControl(tables); err != nil {
 		return err
 	}
@@ -74,9 +78,8 @@ func (b *Bridge) newTables(cat schema.Catalog, orgID string) ([]*table, error) {
 	return tables, nil
 }
 
-func (b *Bridge) newRoutes(ctx context.Context, programs map[string]*mapping.Program, waiting map[string][]keyNeed) ([]*route, error) {
+func (b *Bridge) newRoutes(ctx context.Context, programs map[string]*mapping.Program, waiting map[string][]keyNeed, arrivals *inbound.Arrivals) ([]*route, error) {
 	var routes []*route
-	arrivals := inbound.NewArrivals()
 	outbox := b.conn.Outbox(b.names.DeadStream(), b.names, jet.OutboxSettings{TypePrefix: b.cfg.Outbound.TypePrefix})
 	for _, c := range b.cfg.Inbound.Routes {
 		cfg := inbound.RouteConfig{

@@ -66,8 +66,9 @@
 // and acknowledged, and so is a key with more than 100 messages behind one that fails
 // for a reason of its own. While a key has parked messages, every later one is parked
 // behind them. They go through all steps again, one at a time per key, oldest first:
-// when Arrivals tells that a record they bind was written, and on a timer of at most
-// five minutes. GiveUpParked counts from the first attempt, or from the parking.
+// when Arrivals tells that a record they bind is there, and on a timer of at most
+// five minutes. Routes announce what they write; Arrivals.Expected tells whoever sees
+// other records, such as those published from Customer Engagement, when to look. GiveUpParked counts from the first attempt, or from the parking.
 //
 // One instance at a time does that: whoever became the active client begins a term,
 // renews it while anything is parked, and waits an AckWait before its first try. An

@@ -3,6 +3,8 @@ package inbound
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -12,7 +14,10 @@ func (s *session) keepYard() {
 	if !s.parks() {
 		return
 	}
-	unsubscribe := s.route.deps.Arrivals.subscribe(s.parentArrived)
+	s.mu.Lock()
+	s.yard.changed = s.route.deps.Arrivals.note
+	s.mu.Unlock()
+	unsubscribe := s.route.deps.Arrivals.subscribe(listener{s.parentArrived, s.expected})
 	defer unsubscribe()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -47,6 +52,13 @@ func (s *session) parentArrived(path string) {
 	if found {
 		s.pokeYard()
 	}
+}
+
+// expected lists the entity sets of the records that parked messages wait for.
+func (s *session) expected() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.yard.sets))
 }
 
 // holds tells whether this instance is surely still the one that may try parked

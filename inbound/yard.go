@@ -25,6 +25,10 @@ type yard struct {
 	ids  map[messageID]bool
 	// waiting lists, for a record by its folded path, the keys that wait for it.
 	waiting map[string]map[string]bool
+	// sets counts those records by entity set; changed is called when a set comes
+	// or goes.
+	sets    map[string]int
+	changed func()
 	ready   []string // keys to try now, in their order
 	count   int
 	out     int
@@ -45,8 +49,9 @@ type bay struct {
 	// first is since when the first one is the first.
 	first time.Time
 	waits string
-	// ready: the key is among yard.ready. out: the first is being tried.
-	ready, out bool
+	// ready: the key is among yard.ready. out: the first is being tried. again: what
+	// it waits for arrived meanwhile.
+	ready, out, again bool
 }
 
 func (y *yard) shut(quiet time.Time) {
@@ -59,7 +64,8 @@ func (y *yard) shut(quiet time.Time) {
 // fill takes over what is stored.
 func (y *yard) fill(all []*Parked, now time.Time) {
 	y.bays, y.waiting, y.count, y.out = make(map[string]*bay), make(map[string]map[string]bool), 0, 0
-	y.ready, y.ids = nil, make(map[messageID]bool, len(all))
+	y.ready, y.ids, y.sets = nil, make(map[messageID]bool, len(all)), make(map[string]int)
+	y.notify()
 	slices.SortStableFunc(all, func(a, b *Parked) int { return int(int64(a.Place) - int64(b.Place)) })
 	for _, p := range all {
 		if !y.ids[p.Letter.Message.id()] {
@@ -91,6 +97,7 @@ func (y *yard) expect(key string, b *bay, waits string) {
 		if keys := y.waiting[foldPath(path)]; keys != nil {
 			if delete(keys, key); len(keys) == 0 {
 				delete(y.waiting, foldPath(path))
+				y.countSet(path, -1)
 			}
 		}
 	}
@@ -99,8 +106,28 @@ func (y *yard) expect(key string, b *bay, waits string) {
 		path = foldPath(path)
 		if y.waiting[path] == nil {
 			y.waiting[path] = make(map[string]bool)
+			y.countSet(path, 1)
 		}
 		y.waiting[path][key] = true
+	}
+}
+
+// countSet counts the records of an entity set that something waits for.
+func (y *yard) countSet(path string, change int) {
+	set, _, _ := strings.Cut(path, "(")
+	set = strings.ToLower(set)
+	before := y.sets[set]
+	if y.sets[set] = before + change; y.sets[set] == 0 {
+		delete(y.sets, set)
+	}
+	if before == 0 || before+change == 0 {
+		y.notify()
+	}
+}
+
+func (y *yard) notify() {
+	if y.changed != nil {
+		y.changed()
 	}
 }
 
@@ -109,6 +136,7 @@ func (y *yard) arrived(path string) bool {
 	keys := y.waiting[path]
 	for key := range keys {
 		if b := y.bays[key]; b != nil {
+			b.again = b.out
 			y.prepare(key, b)
 		}
 	}
@@ -160,7 +188,10 @@ func (y *yard) stay(key string, now time.Time, wait time.Duration, waits string)
 	if b == nil || !b.out {
 		return
 	}
-	b.out, b.due = false, now.Add(wait)
+	if b.again {
+		wait = 0
+	}
+	b.out, b.again, b.due = false, false, now.Add(wait)
 	y.out--
 	y.expect(key, b, waits)
 }
@@ -171,7 +202,7 @@ func (y *yard) leave(key string, now time.Time) {
 	if b == nil || !b.out {
 		return
 	}
-	b.out = false
+	b.out, b.again = false, false
 	y.out--
 	y.count--
 	delete(y.ids, b.queue[0].Letter.Message.id())
@@ -205,9 +236,6 @@ func references(w *schema.Write) string {
 	}
 	return strings.Join(slices.Sorted(maps.Keys(paths)), " ")
 }
-
-// foldPath is the form under which two addresses count as the same record.
-func foldPath(path string) string { return strings.ToLower(path) }
 
 // about tells whether a failure that is to be repeated may concern one record
 // alone. What concerns everybody is no reason to park.

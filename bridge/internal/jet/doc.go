@@ -71,7 +71,8 @@
 // each subject, or what is to come. RollUp puts a marker in the place of a subject's
 // messages, fenced by its last sequence, so that what another writer stored meanwhile is
 // not lost. Copies go out through a Forwarder, and requests of operators through Serve and
-// Ask, which are plain NATS: no stream keeps them.
+// Ask, which are plain NATS: no stream keeps them. Hear sees messages as they are
+// published, whether a stream takes them or not.
 //
 // StartEmbedded locks its store where the system can, so that no second server opens it.
 //
