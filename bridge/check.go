@@ -61,7 +61,7 @@ func checkTable(c TableConfig, cat schema.Catalog) schema.Problems {
 		p.Text = fmt.Sprintf("table %s has no column %s%s", c.Table, name, near(name, t))
 		ps = append(ps, p)
 	}
-	return ps
+	return append(ps, checkReferences(c, t, cat)...)
 }
 
 // near names the column that was probably meant: one that differs in case or in the
@@ -96,7 +96,8 @@ func publishedColumns(c TableConfig, t *schema.Table) []string {
 }
 
 // tableConfig turns a checked table into what its worker is told.
-func (b *Bridge) tableConfig(c TableConfig, t *schema.Table, orgID string) (outbound.TableConfig, tableSchema, error) {
+func (b *Bridge) tableConfig(c TableConfig, cat schema.Catalog, orgID string) (outbound.TableConfig, tableSchema, error) {
+	t := cat[c.Table]
 	source := b.cfg.Outbound.SourcePrefix
 	if source == "" {
 		source = "/" + b.cfg.Prefix + "/" + b.cfg.Org
@@ -128,6 +129,7 @@ func (b *Bridge) tableConfig(c TableConfig, t *schema.Table, orgID string) (outb
 		PollInterval: c.Poll,
 		PollMax:      c.PollMax,
 		MaxDeletes:   c.MaxDeletes,
+		References:   references(c, cat),
 	}, tableSchema{version: version, doc: doc}, nil
 }
 

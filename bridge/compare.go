@@ -110,7 +110,7 @@ func (o *Operator) Compare(ctx context.Context, opt CompareOptions) (*Comparison
 	}
 	result := &Comparison{Org: o.b.cfg.Org, Stream: o.b.EventStream(), Began: time.Now().UTC()}
 	for _, t := range tables {
-		cfg, _, err := o.b.tableConfig(t, cat[t.Table], orgID)
+		cfg, _, err := o.b.tableConfig(t, cat, orgID)
 		if err != nil {
 			return nil, err
 		}

@@ -143,9 +143,13 @@ type TableConfig struct {
 	Mode     event.Mode
 	// MaxDeletes bounds the deletes of one resync; 0 is 1000 or a tenth of the rows.
 	MaxDeletes int
+	// References are the lookups that data.references tells about.
+	References []ReferenceConfig
 
 	at       position
 	columnAt []schema.Problem // the place of each column, without a text
+	// referenceAt are the places of the references.
+	referenceAt []schema.Problem
 }
 
 // InboundConfig lists the routes, and the source streams that the bridge is to

@@ -39,6 +39,7 @@ func (r *reader) outbound(m *yamltree.Map) {
 			Mode:       event.Mode(t.Choice("mode", string(event.Structured), string(event.Structured), string(event.Binary))),
 			at:         r.at(t.Node(), t.Path()),
 		}
+		cfg.References, cfg.referenceAt = r.references(t)
 		if !schema.ValidToken(name) {
 			t.Note("", "%q is not a table's logical name", name)
 		}

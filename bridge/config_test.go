@@ -45,8 +45,12 @@ func TestAFullFileSetsEveryField(t *testing.T) {
 		Outbound: OutboundConfig{
 			TypePrefix: "com.contoso.crm", SourcePrefix: "/contoso", SchemaBase: "https://schemas.contoso.example",
 			Tables: []TableConfig{{
-				Table: "account", Columns: []string{"name", "accountnumber"}, Poll: 2 * time.Second, PollMax: 20 * time.Second, PageSize: 1000,
+				Table: "account", Columns: []string{"name", "accountnumber", "primarycontactid", "ownerid"}, Poll: 2 * time.Second, PollMax: 20 * time.Second, PageSize: 1000,
 				Start: outbound.StartNow, Mode: event.Binary, MaxDeletes: 500,
+				References: []ReferenceConfig{
+					{Column: "primarycontactid", Keys: map[string][]string{"": {"emailaddress1"}}},
+					{Column: "ownerid", Keys: map[string][]string{"systemuser": {"domainname"}}},
+				},
 			}},
 		},
 		Inbound: InboundConfig{

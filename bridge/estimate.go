@@ -56,7 +56,7 @@ func (o *Operator) Estimate(ctx context.Context, opt EstimateOptions) ([]Estimat
 	}
 	var list []Estimate
 	for _, t := range tables {
-		cfg, _, err := o.b.tableConfig(t, cat[t.Table], orgID)
+		cfg, _, err := o.b.tableConfig(t, cat, orgID)
 		if err != nil {
 			return nil, err
 		}

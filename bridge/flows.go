@@ -60,14 +60,14 @@ func (b *Bridge) newTables(cat schema.Catalog, orgID string) ([]*table, error) {
 	log := b.conn.Log(b.EventStream())
 	phase := phases(b.cfg.Org, b.cfg.Outbound.Tables)
 	for _, c := range b.cfg.Outbound.Tables {
-		cfg, doc, err := b.tableConfig(c, cat[c.Table], orgID)
+		cfg, doc, err := b.tableConfig(c, cat, orgID)
 		if err != nil {
 			return nil, err
 		}
 		schemas[c.Table] = doc
 		cfg.Phase = phase[c.Table]
 		w, err := outbound.NewWorker(cfg, b.client, log, outbound.Deps{
-			Logger: b.log, Meter: b.prov.meter, Tracer: b.prov.tracer, Retention: b.client,
+			Logger: b.log, Meter: b.prov.meter, Tracer: b.prov.tracer, Retention: b.client, Finder: b.client,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("table %s: %w", c.Table, err)

@@ -170,6 +170,7 @@ type outEvent struct {
 	ID, Source, Type, Subject, Sequence, PreviousVersion, ChangedColumns, ReadBy, DataSchema, OrgID, PartitionKey, Time, TraceParent string
 	Data                                                                                                                             struct{ Record, Previous map[string]any }
 	header                                                                                                                           nats.Header
+	raw                                                                                                                              []byte
 }
 
 func (e outEvent) change() string { return e.Type[strings.LastIndexByte(e.Type, '.')+1:] }
@@ -196,7 +197,7 @@ func (r *rig) events(filter string) func() outEvent {
 		if err := json.Unmarshal(m.Data(), &e); err != nil {
 			r.t.Fatalf("event %s: %v", m.Data(), err)
 		}
-		e.header = m.Headers()
+		e.header, e.raw = m.Headers(), m.Data()
 		return e
 	}
 }

@@ -20,6 +20,8 @@ type planned struct {
 	previous known
 	changed  []string
 	former   []byte
+	// references tells what the row's lookups point at.
+	references []byte
 	// follows: an earlier event of the same page is of the same record, so the two
 	// cannot share a batch.
 	follows bool

@@ -38,6 +38,8 @@ type TableConfig struct {
 	Start Start
 	// Previous adds the former values of changed columns to updates, as data.previous.
 	Previous bool
+	// References are the lookups that data.references tells about; Deps.Finder reads it.
+	References []Reference
 	// MaxDeletes bounds the deletes that one resync may publish without a person; by
 	// default 1000 or a tenth of the rows read, whichever is more.
 	MaxDeletes int
@@ -82,6 +84,8 @@ type Deps struct {
 	Retention Retention
 	// Pacer may stretch the time between polls.
 	Pacer Pacer
+	// Finder is needed where the table has References.
+	Finder Finder
 	// Observe is called for every event once it is stored, in order, on the
 	// worker's own goroutine; it must not block.
 	Observe func(Published)
@@ -156,6 +160,11 @@ func (c TableConfig) validate() error {
 	}
 	if c.Settings.Table != table {
 		bad("settings: table %q differs from the query's table %q", c.Settings.Table, table)
+	}
+	for _, r := range c.References {
+		if err := r.validate(c.Query); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if err := c.Names.Validate(); err != nil {
 		bad("names: %w", err)

@@ -43,6 +43,15 @@
 // A page that needs several batches leaves its own link in all checkpoints but the
 // last: after a crash it is fetched again and the compare skips what is stored.
 //
+// # References
+//
+// With TableConfig.References, what the lookups of the rows about to be published
+// point at is read before the page is encoded: which table, for lookups of several,
+// from the records as they are now, and only where the lookup still has the row's
+// value; then the key columns of the targets, each once, by the ids in the rows. At
+// most MaxFind records a call. A failed read is a failed round: nothing of the page is
+// published. References are in no hash, compare or changed column.
+//
 // # Resync
 //
 // A resync reads everything again, from nothing, and holds it against the stream.

@@ -91,6 +91,27 @@ type Confirmer interface {
 	Missing(ctx context.Context, q Query, ids []string) ([]string, error)
 }
 
+// Finder reads records as they are now, without change tracking. It is needed for
+// TableConfig.References.
+type Finder interface {
+	// Find reads the columns of the records ids, at most MaxFind, and returns those
+	// that are there, by id in lower case. Its failures are those of a Source.
+	Find(ctx context.Context, q Query, ids []string) (map[string]Found, error)
+}
+
+// MaxFind is how many records may be asked for at a time.
+const MaxFind = 1000
+
+// Found is one record as it is now.
+type Found struct {
+	// Columns holds the columns' values as JSON, by logical name; one that the source
+	// left out is absent.
+	Columns map[string][]byte
+	// Tables names the table that each lookup with a value points at, by the logical
+	// name of the lookup.
+	Tables map[string]string
+}
+
 // Retention tells how long a delta link may be used.
 type Retention interface {
 	// TokenRetention is what the organization has configured; 0 is unknown.

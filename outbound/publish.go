@@ -74,6 +74,9 @@ func (w *Worker) settle(ctx context.Context, s *session, f *fetching, page *Page
 // with the position before the page: a crash between them has the page fetched
 // again, and the compare skips what is stored. The rest is returned.
 func (w *Worker) encode(ctx context.Context, s *session, f *fetching, p *plan) (*part, error) {
+	if err := w.refer(ctx, p); err != nil {
+		return nil, err
+	}
 	parent, state := traceParent(trace.SpanFromContext(ctx))
 	readBy := s.readBy()
 	room := min(len(p.events), w.maxBatch-1)
@@ -88,6 +91,7 @@ func (w *Worker) encode(ctx context.Context, s *session, f *fetching, p *plan) (
 		if e.row != nil {
 			r.Modified, r.Row, r.Hash = e.row.Modified, e.row.JSON, e.row.Hash
 			r.Changed = w.changedColumns(e.changed)
+			r.References = e.references
 		} else {
 			r.Reason = cmp.Or(e.reason, "deleted")
 		}

@@ -40,6 +40,7 @@ type Worker struct {
 	fingerprint string
 	logical     map[string]string // read name to logical name, where they differ
 	keyMembers  []string          // read names of the alternate keys' columns
+	finder      Finder
 
 	board   *board
 	poke    chan struct{}
@@ -83,6 +84,9 @@ func NewWorker(cfg TableConfig, source Source, log Stream, deps Deps) (*Worker, 
 	if err != nil {
 		return nil, fmt.Errorf("outbound table %s: %w", table.LogicalName, err)
 	}
+	if len(cfg.References) > 0 && deps.Finder == nil {
+		return nil, fmt.Errorf("outbound table %s: references need a finder", table.LogicalName)
+	}
 	if deps.Logger == nil {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -99,7 +103,7 @@ func NewWorker(cfg TableConfig, source Source, log Stream, deps Deps) (*Worker, 
 	w := &Worker{
 		cfg: cfg, table: table.LogicalName, source: source, log: log, encoder: encoder,
 		logger: deps.Logger.With("table", table.LogicalName), tracer: deps.Tracer, measures: m,
-		jitter: newJitter(deps.Rand), observe: deps.Observe, pacer: deps.Pacer, retention: deps.Retention, maxBatch: cfg.MaxBatch,
+		finder: deps.Finder, jitter: newJitter(deps.Rand), observe: deps.Observe, pacer: deps.Pacer, retention: deps.Retention, maxBatch: cfg.MaxBatch,
 		subject:     cfg.Names.Checkpoint(table.LogicalName),
 		fingerprint: fingerprint(cfg.Query, cfg.Settings),
 		logical:     map[string]string{},

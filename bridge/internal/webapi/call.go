@@ -49,6 +49,8 @@ type call struct {
 	request *http.Request
 	// inbound: a read that a write needs.
 	inbound bool
+	// reading: a POST that only carries reads, such as a $batch of them.
+	reading bool
 }
 
 // side is the direction that the call serves.
@@ -60,7 +62,7 @@ func (c *call) side() side {
 }
 
 // isWrite tells whether the server may change data when it gets the request.
-func (c *call) isWrite() bool { return c.method != http.MethodGet }
+func (c *call) isWrite() bool { return c.method != http.MethodGet && !c.reading }
 
 // binds tells whether the body refers to other records.
 func (c *call) binds() bool { return hasBind(c.body) }

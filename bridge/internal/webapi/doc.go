@@ -47,6 +47,9 @@
 //     alone, and so does one that has no company. Two writes to one record must
 //     not run at the same time, since a batch does not say in which order they were
 //     called.
+//   - Find reads up to 1,000 records by id in one request: a GET for up to 50 of them,
+//     whose conditions fit an address of 4 KiB, else one $batch of such GETs. The first
+//     part that failed is the error of all.
 //   - Refused credentials (401) are renewed once a request, by one renewal for
 //     all; the second refusal is returned as outcome.Reauthenticate, or as
 //     outcome.Stop when no credentials are configured.

@@ -282,6 +282,23 @@ func (m *Map) IsText(name string) bool {
 	return ok
 }
 
+// IsList tells whether the field is a list, for fields with several forms.
+func (m *Map) IsList(name string) bool {
+	_, ok := m.value(name).(*ast.SequenceNode)
+	return ok
+}
+
+// Place is where a field's name stands, as a problem without a text.
+func (m *Map) Place(name string) schema.Problem {
+	p := schema.Problem{File: m.doc.File, Field: join(m.path, name)}
+	if e, ok := m.entries[name]; ok {
+		if tk := e.Key.GetToken(); tk != nil {
+			p.Line, p.Column = tk.Position.Line, tk.Position.Column
+		}
+	}
+	return p
+}
+
 // Done reports every field that nobody asked for.
 func (m *Map) Done() {
 	known := make([]string, 0, len(m.asked))
