@@ -29,20 +29,26 @@ type DeadLetter struct {
 	State string `json:"state"`
 	Route string `json:"route"`
 	// Stored is when the letter was stored; First and Last bound the attempts.
-	Stored  time.Time   `json:"stored,omitzero"`
-	Reason  string      `json:"reason"`
-	Verdict string      `json:"verdict"`
-	Code    string      `json:"code,omitempty"`
-	Status  int         `json:"status,omitempty"`
-	Text    string      `json:"text,omitempty"`
-	Waits   string      `json:"waits,omitempty"`
-	Method  string      `json:"method,omitempty"`
-	Path    string      `json:"path,omitempty"`
-	Request string      `json:"request,omitempty"`
-	Tries   int         `json:"attempts"`
-	First   time.Time   `json:"first,omitzero"`
-	Last    time.Time   `json:"last,omitzero"`
-	Source  SourcePlace `json:"message"`
+	Stored  time.Time `json:"stored,omitzero"`
+	Reason  string    `json:"reason"`
+	Verdict string    `json:"verdict"`
+	Code    string    `json:"code,omitempty"`
+	Status  int       `json:"status,omitempty"`
+	Text    string    `json:"text,omitempty"`
+	Waits   string    `json:"waits,omitempty"`
+	// Writes is the number of writes of a message that makes several; Done of them
+	// were accepted, and Accepted holds their paths as far as they were kept. Method,
+	// Path and Request are the next one, which was not.
+	Writes   int         `json:"writes,omitempty"`
+	Done     int         `json:"done,omitempty"`
+	Accepted []string    `json:"accepted,omitempty"`
+	Method   string      `json:"method,omitempty"`
+	Path     string      `json:"path,omitempty"`
+	Request  string      `json:"request,omitempty"`
+	Tries    int         `json:"attempts"`
+	First    time.Time   `json:"first,omitzero"`
+	Last     time.Time   `json:"last,omitzero"`
+	Source   SourcePlace `json:"message"`
 	// RetryOf and RetryCount tell the lineage of a message that was sent again before.
 	RetryOf    string              `json:"retryOf,omitempty"`
 	RetryCount int                 `json:"retryCount,omitempty"`
@@ -188,6 +194,7 @@ func newDeadLetter(l *inbound.Letter, s jet.Step, mark *RetryMark) *DeadLetter {
 	d := &DeadLetter{
 		ID: s.Sequence, State: LetterDead, Route: l.Route, Stored: s.Time, Reason: l.Reason, Verdict: l.Verdict, Code: l.Code,
 		Status: l.Status, Text: l.Text, Waits: l.Waits, Method: l.Method, Path: l.Path, Request: string(l.Body),
+		Writes: l.Writes, Done: l.Done, Accepted: strings.Fields(l.Accepted),
 		Tries: l.Attempts, First: l.First, Last: l.Last, Retried: mark, Header: m.Header, Data: m.Data,
 		Source: SourcePlace{Stream: m.Stream, Incarnation: m.Incarnation, Sequence: m.Sequence, Subject: m.Subject, Stored: m.Stored},
 		letter: l, subject: s.Subject,

@@ -32,7 +32,9 @@ func (o *Operator) CheckRetry(ctx context.Context, d *DeadLetter) error {
 	if err != nil {
 		return fmt.Errorf("letter %d: %w", d.ID, err)
 	}
-	if a.Revision != "" && a.Revision[0] == l.Revision[0] && a.Revision >= l.Revision {
+	// What was applied last may be the first writes of this very message.
+	own := a.Incarnation == l.Message.Incarnation && a.Sequence == l.Message.Sequence
+	if a.Revision != "" && a.Revision[0] == l.Revision[0] && a.Revision >= l.Revision && !own {
 		return fmt.Errorf("letter %d: %w, from message %d of the source stream", d.ID, ErrNewerApplied, a.Sequence)
 	}
 	return nil
@@ -57,7 +59,7 @@ func (o *Operator) RetryDeadLetter(ctx context.Context, d *DeadLetter, edited []
 		return RetryMark{}, err
 	}
 	l, m := d.letter, d.letter.Message
-	place := l.Route + "/" + m.Incarnation + "/" + strconv.FormatUint(m.Sequence, 10)
+	place := inbound.RetryOf(l.Route, m)
 	header := maps.Clone(m.Header)
 	if header == nil {
 		header = map[string][]string{}

@@ -42,9 +42,9 @@ func (o *Operator) eraseLetters(ctx context.Context, opt EraseOptions, keys keyT
 }
 
 // holds tells whether a stored letter holds one of the texts anywhere, or addresses
-// a record by one of the keys. A letter that never became a request addresses by its
-// route's key when all the values of that stand in it. What is no letter is searched
-// as it is.
+// a record by one of the keys. A letter that never became a request, or whose message
+// asks for several, addresses by a key of its route when all the values of that stand
+// in it. What is no letter is searched as it is.
 func holds(s jet.Step, texts []string, keys keyTexts) bool {
 	parts := [][]byte{s.Data}
 	for _, values := range s.Header {
@@ -54,7 +54,7 @@ func holds(s jet.Step, texts []string, keys keyTexts) bool {
 	}
 	if l, err := jet.DecodeLetter(s.Header, s.Data); err == nil {
 		for _, key := range keys {
-			if key.own && key.route == l.Route && l.Path == "" && containsAll(l.Message.Data, key.values) {
+			if key.own && key.route == l.Route && (l.Path == "" || l.Writes > 0) && containsAll(l.Message.Data, key.values) {
 				return true
 			}
 		}

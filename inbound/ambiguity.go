@@ -8,7 +8,7 @@ import (
 // stragglers remembers the keys for which a write may still be on its way inside
 // the server after its answer was lost. Nothing fences such a write, and waiting
 // is the only proof that it cannot come any more: until its bound has passed, only
-// the same message may be written to that key. There are never more entries than
+// the same write of the same message may be made to that key. There are never more entries than
 // failed attempts within one bound.
 type stragglers struct {
 	bound time.Duration // 0 or less: none are expected
@@ -19,12 +19,19 @@ type stragglers struct {
 }
 
 type straggler struct {
-	message messageID
+	attempt attemptID
 	until   time.Time
 }
 
+// attemptID names one write of one message.
+type attemptID struct {
+	message messageID
+	// write is its place among the writes of the message.
+	write int
+}
+
 // note remembers an attempt that ended at now without a certain answer.
-func (s *stragglers) note(lane string, id messageID, now time.Time) {
+func (s *stragglers) note(lane string, id attemptID, now time.Time) {
 	if s.bound <= 0 {
 		return
 	}
@@ -44,12 +51,12 @@ func (s *stragglers) note(lane string, id messageID, now time.Time) {
 	s.keys[lane] = straggler{id, now.Add(s.bound)}
 }
 
-// left is how long a message must wait before it may be written.
-func (s *stragglers) left(lane string, id messageID, now time.Time) time.Duration {
+// left is how long a write must wait before it may be made.
+func (s *stragglers) left(lane string, id attemptID, now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, ok := s.keys[lane]
-	if !ok || v.message == id {
+	if !ok || v.attempt == id {
 		return 0
 	}
 	return max(v.until.Sub(now), 0)

@@ -105,12 +105,12 @@ func TestStragglersAreForgottenAfterTheirBound(t *testing.T) {
 	s := stragglers{bound: time.Minute}
 	now := time.Now()
 	for i := range 1000 {
-		s.note(string(rune('a'+i%500)), messageID{"i", uint64(i)}, now.Add(time.Duration(i)*time.Second))
+		s.note(string(rune('a'+i%500)), attemptID{messageID{"i", uint64(i)}, 0}, now.Add(time.Duration(i)*time.Second))
 	}
 	if n := len(s.keys); n > 130 {
 		t.Errorf("%d keys remembered, at most two bounds' worth may be", n)
 	}
-	if left := s.left("a", messageID{"i", 1}, now.Add(time.Hour)); left != 0 {
+	if left := s.left("a", attemptID{messageID{"i", 1}, 0}, now.Add(time.Hour)); left != 0 {
 		t.Errorf("%s left after an hour", left)
 	}
 }

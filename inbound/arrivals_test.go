@@ -87,12 +87,12 @@ func TestAParentThatArrivesDuringATryIsNotMissed(t *testing.T) {
 	if !y.arrived(foldPath("contacts(a='1')")) {
 		t.Fatal("nothing waits for it")
 	}
-	y.stay("k", now, time.Hour, "contacts(a='1')")
+	y.stay(messageID{sequence: 1}, now, time.Hour, "contacts(a='1')")
 	y.ripen(now)
 	if got := y.next(5); len(got) != 1 {
 		t.Error("the message waits for its timer although the parent is there")
 	}
-	y.stay("k", now, time.Hour, "contacts(a='1')")
+	y.stay(messageID{sequence: 1}, now, time.Hour, "contacts(a='1')")
 	y.ripen(now)
 	if got := y.next(5); len(got) != 0 {
 		t.Error("one arrival leads to more than one further try")

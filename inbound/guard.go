@@ -92,10 +92,11 @@ func (g *guard) keep(era uint64, key string, a Applied) {
 
 // judge tells what to do with a message: nil to write it, else its fate. A message
 // that is itself the one applied last is written again, in its place: its
-// acknowledgement was lost.
+// acknowledgement was lost. So is the dead letter of that one, sent again with the
+// same revision: only some of its writes had been accepted.
 func (g *guard) judge(ctx context.Context, e *entry) (*settlement, error) {
-	a, err := g.applied(ctx, KeyHash(e.lane))
-	if err != nil || a.Revision == "" || a.Incarnation == e.message.Incarnation && a.Sequence == e.message.Sequence {
+	a, err := g.applied(ctx, KeyHash(e.lanes[0]))
+	if err != nil || a.Revision == "" || a.id() == e.message.id() || a.Revision == e.revision && e.message.retries(a.id()) {
 		return nil, err
 	}
 	switch {
@@ -111,10 +112,10 @@ func (g *guard) judge(ctx context.Context, e *entry) (*settlement, error) {
 // maxAdvances bounds how often a revision is compared again after others stored one.
 const maxAdvances = 4
 
-// advance stores that a message was applied. It may be repeated. A newer revision
-// that somebody else stored meanwhile stays.
+// advance stores that a message was applied, or some of its writes. It may be
+// repeated. A newer revision that somebody else stored meanwhile stays.
 func (g *guard) advance(ctx context.Context, e *entry) error {
-	key := KeyHash(e.lane)
+	key := KeyHash(e.lanes[0])
 	g.mu.Lock()
 	era := g.era
 	g.mu.Unlock()
@@ -123,7 +124,7 @@ func (g *guard) advance(ctx context.Context, e *entry) error {
 		if err != nil {
 			return err
 		}
-		if before.Revision >= e.revision {
+		if before.Revision > e.revision || before.Revision == e.revision && !e.message.retries(before.id()) {
 			g.keep(era, key, before)
 			return nil
 		}

@@ -235,7 +235,7 @@ func TestTheGuardRemembersABoundedNumberOfKeys(t *testing.T) {
 func TestANewerRevisionOfAnotherInstanceStays(t *testing.T) {
 	store := &ledger{}
 	g := newGuard(store)
-	e := &entry{lane: "A", message: &Message{Incarnation: "i", Sequence: 5}, prepared: prepared{revision: "n5"}}
+	e := &entry{lanes: []string{"A"}, message: &Message{Incarnation: "i", Sequence: 5}, prepared: prepared{revision: "n5"}}
 	if _, err := g.judge(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}

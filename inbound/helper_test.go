@@ -38,7 +38,7 @@ func (keyMapper) Match(_ context.Context, e *cloudevent.Event) (bool, error) {
 	return !p.Skip, nil
 }
 
-func (keyMapper) Map(_ context.Context, e *cloudevent.Event) (*schema.Write, error) {
+func (keyMapper) Map(_ context.Context, e *cloudevent.Event) ([]*schema.Write, error) {
 	var p payload
 	if err := json.Unmarshal(e.Data(), &p); err != nil {
 		return nil, err
@@ -53,11 +53,11 @@ func (keyMapper) Map(_ context.Context, e *cloudevent.Event) (*schema.Write, err
 	}
 	key, _ := json.Marshal(p.Key)
 	_, seq, _ := strings.Cut(e.ID(), "/")
-	return &schema.Write{
+	return []*schema.Write{{
 		Operation: schema.OpUpsert, Table: "account", EntitySet: "accounts",
 		Key: []schema.KeyPart{{Column: "accountnumber", Value: key}}, Predicate: "accountnumber='" + p.Key + "'",
 		Body: json.RawMessage(`{"sequence":` + seq + `}`),
-	}, nil
+	}}, nil
 }
 
 // write is one line of the organization's write log.

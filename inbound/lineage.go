@@ -1,5 +1,10 @@
 package inbound
 
+import (
+	"strconv"
+	"strings"
+)
+
 // Headers of a message that is a dead letter sent again. Whoever sends it sets
 // them; the engine copies them into the next letter with all other headers.
 const (
@@ -19,3 +24,16 @@ func (r *Route) foreignRetry(m *Message) bool {
 	v := m.Header[HeaderRetryRoute]
 	return len(v) > 0 && v[0] != r.cfg.Name
 }
+
+// RetryOf is the value of HeaderRetryOf for a letter of that message.
+func RetryOf(route string, m *Message) string {
+	return route + "/" + m.Incarnation + "/" + strconv.FormatUint(m.Sequence, 10)
+}
+
+// retries tells whether the message is the dead letter of that one, sent again.
+func (m *Message) retries(id messageID) bool {
+	v := m.Header[HeaderRetryOf]
+	return len(v) > 0 && strings.HasSuffix(v[0], "/"+id.incarnation+"/"+strconv.FormatUint(id.sequence, 10))
+}
+
+func (a Applied) id() messageID { return messageID{a.Incarnation, a.Sequence} }

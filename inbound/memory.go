@@ -26,6 +26,8 @@ type progress struct {
 	retry       retryState
 	// ambiguous: an attempt failed whose write may have been made all the same.
 	ambiguous bool
+	// again: the present write was attempted before, without success.
+	again bool
 	// rest is how long a parked message is left alone after this try.
 	rest time.Duration
 	// settlement is nil until the message's fate is decided.
@@ -35,8 +37,12 @@ type progress struct {
 // settlement is a decided fate and how much of it is confirmed.
 type settlement struct {
 	outcome string
-	result  schema.Result
 	err     *outcome.Error
+	// done counts the writes that were accepted. Result is the answer to the first;
+	// results are all of them when the message has several writes.
+	done    int
+	result  schema.Result
+	results []schema.Result
 
 	revised, parked, lettered, receipted, acked bool
 }

@@ -12,7 +12,8 @@ const (
 	// laneCap is how many messages of one key may wait behind a failing one before
 	// the key is parked.
 	laneCap = 100
-	// maxParked is how many messages may be parked before no further key is.
+	// maxParked is how many messages may be parked, each counted once for every key it
+	// has, before no further key is.
 	maxParked = 100_000
 	// reasonOrder is why a message is parked that waits for an older one of its key.
 	reasonOrder = "order"
@@ -58,7 +59,7 @@ func (s *session) awaitYard() bool {
 
 // follows tells whether a message must be parked because older ones of its key are.
 func (s *session) follows(e *entry) (fate *settlement, ok bool) {
-	if !s.parks() || e.parked != nil || e.lane == "" {
+	if !s.parks() || e.parked != nil || len(e.lanes) == 0 {
 		return nil, true
 	}
 	if !s.awaitYard() {
@@ -69,14 +70,16 @@ func (s *session) follows(e *entry) (fate *settlement, ok bool) {
 	if s.yard.count == 0 {
 		return nil, true
 	}
-	if s.yard.ids[e.message.id()] {
+	if s.yard.berths[e.message.id()] != nil {
 		// Only its acknowledgement was lost.
 		return &settlement{outcome: Waiting, parked: true}, true
 	}
-	if s.yard.bays[KeyHash(e.lane)] == nil {
-		return nil, true
+	for _, lane := range e.lanes {
+		if s.yard.bays[KeyHash(lane)] != nil {
+			return &settlement{outcome: Waiting}, true
+		}
 	}
-	return &settlement{outcome: Waiting}, true
+	return nil, true
 }
 
 // patience tells whether a message whose attempt failed is to be parked now, and
@@ -93,10 +96,10 @@ func (s *session) patience(e *entry, err *outcome.Error, delay time.Duration) (p
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.yard.open || s.yard.count >= maxParked {
+	if !s.yard.open || s.yard.full() {
 		return false, delay
 	}
-	if l := s.lanes.byKey[e.lane]; l != nil && len(l.queue) > laneCap && about(err) {
+	if s.lanes.behind(e) >= laneCap && about(err) {
 		return true, 0
 	}
 	if !missing {
@@ -118,8 +121,7 @@ func (s *session) crowded(e *entry, err *outcome.Error, d time.Duration) (crowd,
 			return false, false
 		}
 		s.mu.Lock()
-		l := s.lanes.byKey[e.lane]
-		crowd = l != nil && len(l.queue) > laneCap && s.yard.open && s.yard.count < maxParked
+		crowd = s.lanes.behind(e) >= laneCap && s.yard.open && !s.yard.full()
 		s.mu.Unlock()
 		if crowd || !time.Now().Before(until) {
 			return crowd, true
@@ -131,14 +133,26 @@ func (s *session) crowded(e *entry, err *outcome.Error, d time.Duration) (crowd,
 func (s *session) parkedLetter(e *entry, fate *settlement) *Parked {
 	l := &Letter{
 		Route: s.route.cfg.Name, Message: e.message, Verdict: string(outcome.Park), Reason: reasonOrder,
-		Key: KeyHash(e.lane), Revision: e.revision, First: time.Now(), Last: time.Now(), Attempts: e.progress.attempts,
+		Key: KeyHash(e.lanes[0]), Revision: e.revision, First: time.Now(), Last: time.Now(), Attempts: e.progress.attempts,
 	}
 	if err := fate.err; err != nil {
 		l.Reason, l.Code, l.Status, l.Text = string(err.Reason), err.Code, err.Status, err.Message
 		l.First, l.Last = e.progress.first, e.progress.last
-		l.Waits = references(e.write)
+		l.Waits = references(e.writes[e.done])
 	}
-	return &Parked{Letter: l}
+	for _, lane := range e.lanes[1:] {
+		l.Keys = append(l.Keys, KeyHash(lane))
+	}
+	return &Parked{Letter: l, done: s.kept(e)}
+}
+
+// kept is how many accepted writes need not be made again when a parked message is
+// tried again. With receipts all are, since the receipt tells their answers.
+func (s *session) kept(e *entry) int {
+	if s.route.cfg.Receipts != "" {
+		return 0
+	}
+	return e.done
 }
 
 // park stores a message among the parked ones. It returns false when the session
@@ -168,7 +182,7 @@ func (s *session) park(e *entry, fate *settlement) bool {
 		light.Header, light.Data = nil, nil
 		l := *p.Letter
 		l.Message = &light
-		s.yard.add(&Parked{Letter: &l, Place: p.Place}, time.Now(), s.route.cfg.ParkAfter)
+		s.yard.add(&Parked{Letter: &l, Place: p.Place, done: p.done}, time.Now(), s.route.cfg.ParkAfter)
 	}
 	s.mu.Unlock()
 	s.pokeYard()

@@ -136,12 +136,12 @@ func (l *lot) count() int {
 // childMapper is keyMapper with a reference to the contact P.
 type childMapper struct{ keyMapper }
 
-func (m childMapper) Map(ctx context.Context, e *cloudevent.Event) (*schema.Write, error) {
-	w, err := m.keyMapper.Map(ctx, e)
-	if err == nil {
+func (m childMapper) Map(ctx context.Context, e *cloudevent.Event) ([]*schema.Write, error) {
+	all, err := m.keyMapper.Map(ctx, e)
+	for _, w := range all {
 		w.Body = []byte(strings.TrimSuffix(string(w.Body), "}") + `,"primarycontactid@odata.bind":"/contacts(emailaddress1='P')"}`)
 	}
-	return w, err
+	return all, err
 }
 
 func parkedBench(t *testing.T, cfg RouteConfig, b *broker, c *crm, out *outbox, l *lot) *bench {

@@ -98,10 +98,18 @@ type Letter struct {
 	Method string
 	Path   string
 	Body   []byte
-	// Key is the hash of the addressed record's key (KeyHash), and Revision the
-	// event's revision; "" when unknown.
+	// Key is the hash of the addressed record's key (KeyHash), of the first write's
+	// when there are several, and Revision the event's revision; "" when unknown.
 	Key      string
 	Revision string
+	// Keys are the hashes of the other keys of a parked message.
+	Keys []string
+	// Writes is the number of writes when the message has several, 0 else. Done of
+	// them were accepted; Accepted lists their paths, separated by blanks, as far as
+	// they fit. The request above is the next one.
+	Writes   int
+	Done     int
+	Accepted string
 	// Waits lists the records that the write refers to, as paths separated by
 	// blanks, when one of them is missing.
 	Waits string
@@ -125,14 +133,25 @@ type Receipt struct {
 	Cause Cause
 	// Outcome is "written", "superseded" or "rejected".
 	Outcome string
-	Table   string
-	Effect  schema.Effect
+	// Table, Effect, RecordID and Version are those of the first write.
+	Table  string
+	Effect schema.Effect
 	// RecordID and Version are "" and 0 when the answer did not tell them and the
 	// message did not address the record by its GUID.
 	RecordID string
 	Version  int64
 	Reason   string
 	Text     string
+	// Writes are the accepted writes of a message that has several, in their order.
+	Writes []ReceiptWrite
+}
+
+// ReceiptWrite is one accepted write among several.
+type ReceiptWrite struct {
+	Table    string
+	Effect   schema.Effect
+	RecordID string
+	Version  int64
 }
 
 // Applied is what was applied last to a key.
@@ -163,6 +182,9 @@ type Parked struct {
 	Letter *Letter
 	// Place is where the store keeps it; the messages of a key ascend in it.
 	Place uint64
+
+	// done counts the writes that were accepted before this session parked it again.
+	done int
 }
 
 // Parking keeps parked messages for all instances of a route. It survives them.

@@ -19,13 +19,15 @@ import (
 type Mapper interface {
 	// Match evaluates the route's condition.
 	Match(ctx context.Context, e *cloudevent.Event) (bool, error)
-	// Map makes the write. The route owns it afterwards.
-	Map(ctx context.Context, e *cloudevent.Event) (*schema.Write, error)
+	// Map makes the writes, in the order in which they are to be made. The same
+	// event gives the same writes. Without any, the event counts as unmatched. The
+	// route owns them afterwards.
+	Map(ctx context.Context, e *cloudevent.Event) ([]*schema.Write, error)
 }
 
 // Reviser is a Mapper that also tells how new an event is. A route whose Mapper is
 // one, and which has Deps.Revisions, writes no event that is not newer than what
-// was applied last to its key.
+// was applied last to the key of its first write.
 type Reviser interface {
 	// Revision returns the event's revision in a form of which, among those with
 	// the same first byte, the greater text is the newer one; "" when it has none.
@@ -34,14 +36,30 @@ type Reviser interface {
 
 // prepared is a message as far as it can be judged without any call.
 type prepared struct {
-	event *cloudevent.Event
-	write *schema.Write
+	event  *cloudevent.Event
+	writes []*schema.Write
 	// revision is "" when the order guard does not apply.
 	revision string
 	// expires is when the event loses its meaning, zero for never.
 	expires time.Time
 	// fate is set when no write is to be made.
 	fate *settlement
+}
+
+// lanes lists the keys of the writes, each once, in their order.
+func (p *prepared) lanes() []string {
+	if len(p.writes) == 1 {
+		return []string{p.writes[0].Lane()}
+	}
+	keys := make([]string, 0, len(p.writes))
+	seen := make(map[string]bool, len(p.writes))
+	for _, w := range p.writes {
+		if key := w.Lane(); !seen[key] {
+			seen[key] = true
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // prepare reads, matches and maps a message. It fails only when ctx ends or the
@@ -61,7 +79,7 @@ func (r *Route) prepare(ctx context.Context, m *Message) (prepared, error) {
 	if refusal.Verdict == outcome.Stop {
 		return p, refusal
 	}
-	p.write = nil
+	p.writes = nil
 	p.fate = &settlement{outcome: Rejected, err: refusal}
 	return r.shadowed(p), nil
 }
@@ -98,7 +116,7 @@ func (r *Route) mapMessage(ctx context.Context, m *Message) (p prepared, err err
 		return p, err
 	}
 	if !matched {
-		p.fate = r.unmatched()
+		p.fate = r.unmatched("the condition of the route is false for this event")
 		return p, nil
 	}
 	if p.expires, err = expiry(p.event); err != nil {
@@ -107,18 +125,24 @@ func (r *Route) mapMessage(ctx context.Context, m *Message) (p prepared, err err
 	if expired := p.expired(time.Now()); expired != nil {
 		return p, expired
 	}
-	if p.write, err = r.mapper.Map(ctx, p.event); err != nil {
+	if p.writes, err = r.mapper.Map(ctx, p.event); err != nil {
 		return p, err
 	}
-	if p.write == nil {
-		return p, errors.New("the mapping made no write")
+	if len(p.writes) == 0 {
+		p.fate = r.unmatched("the mapping makes no write of this event")
+		return p, nil
+	}
+	for _, w := range p.writes {
+		if w == nil {
+			return p, errors.New("the mapping made an empty write")
+		}
+		w.WantResult = w.WantResult || r.cfg.Receipts != ""
 	}
 	if reviser, ok := r.mapper.(Reviser); ok && r.guard != nil {
 		if p.revision, err = reviser.Revision(ctx, p.event); err != nil {
 			return p, err
 		}
 	}
-	p.write.WantResult = p.write.WantResult || r.cfg.Receipts != ""
 	return p, nil
 }
 
@@ -135,12 +159,12 @@ func (r *Route) decode(m *Message) (*cloudevent.Event, error) {
 	}, m.Data)
 }
 
-func (r *Route) unmatched() *settlement {
+func (r *Route) unmatched(why string) *settlement {
 	if r.cfg.Unmatched == UnmatchedAck {
 		return &settlement{outcome: Unmatching}
 	}
 	return &settlement{outcome: Rejected, err: &outcome.Error{
 		Verdict: outcome.Reject, Reason: outcome.Invalid,
-		Message: "the condition of the route is false for this event",
+		Message: why,
 	}}
 }

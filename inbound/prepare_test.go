@@ -130,7 +130,7 @@ func (r *recorder) Match(_ context.Context, e *cloudevent.Event) (bool, error) {
 	return true, nil
 }
 
-func (r *recorder) Map(context.Context, *cloudevent.Event) (*schema.Write, error) { return nil, nil }
+func (r *recorder) Map(context.Context, *cloudevent.Event) ([]*schema.Write, error) { return nil, nil }
 
 func TestPlainJSONGetsAnEnvelope(t *testing.T) {
 	var seen recorder
@@ -150,8 +150,8 @@ func TestPlainJSONGetsAnEnvelope(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if p.fate == nil || p.fate.outcome != Rejected {
-		t.Error("a mapping without a write is not rejected")
+	if p.fate == nil || p.fate.outcome != Unmatching {
+		t.Error("an event without a write does not count as unmatched")
 	}
 }
 
@@ -201,7 +201,7 @@ type cancelled struct{}
 func (cancelled) Match(ctx context.Context, _ *cloudevent.Event) (bool, error) {
 	return false, ctx.Err()
 }
-func (cancelled) Map(ctx context.Context, _ *cloudevent.Event) (*schema.Write, error) {
+func (cancelled) Map(ctx context.Context, _ *cloudevent.Event) ([]*schema.Write, error) {
 	return nil, ctx.Err()
 }
 
@@ -231,8 +231,8 @@ func FuzzAnyMessageHasAFate(f *testing.F) {
 			if o := outcome.Of(err); err != nil && (o == nil || o.Verdict != outcome.Stop) {
 				t.Fatalf("%s: %v", format, err)
 			}
-			if err == nil && (p.fate == nil) == (p.write == nil) {
-				t.Fatalf("%s: fate %+v and write %+v", format, p.fate, p.write)
+			if err == nil && (p.fate == nil) == (len(p.writes) == 0) {
+				t.Fatalf("%s: fate %+v and write %+v", format, p.fate, p.writes)
 			}
 			r.tracing(m, p)
 		}

@@ -3,8 +3,10 @@ package inbound
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
+	"cebridge/schema"
 	"cebridge/schema/outcome"
 )
 
@@ -29,9 +31,9 @@ func (s *session) releaseDue() (next time.Time) {
 }
 
 // tryParked reads a parked message again and sends it through all steps, in the
-// lane of its key.
+// lanes of its keys.
 func (s *session) tryParked(p *Parked) {
-	key := p.Letter.Key
+	id := p.Letter.Message.id()
 	ctx, cancel := context.WithTimeout(s.work, s.route.cfg.SettleTimeout)
 	whole, err := s.route.deps.Parking.Fetch(ctx, p)
 	cancel()
@@ -39,10 +41,10 @@ func (s *session) tryParked(p *Parked) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if errors.Is(err, ErrNotParked) {
-			s.yard.leave(key, time.Now()) // a person removed it
+			s.yard.leave(id, time.Now()) // a person removed it
 			return
 		}
-		s.yard.stay(key, time.Now(), s.route.cfg.RetryMax, p.Letter.Waits)
+		s.yard.stay(id, time.Now(), s.route.cfg.RetryMax, p.Letter.Waits)
 		s.route.failed("read a parked message", err)
 		return
 	}
@@ -50,7 +52,9 @@ func (s *session) tryParked(p *Parked) {
 	e := &entry{
 		message: m, arrived: time.Now(), parked: p, claim: s.currentClaim(),
 		delivery: &parkedDelivery{s: s, message: m, parked: p},
-		progress: &progress{attempts: whole.Letter.Attempts, first: whole.Letter.First, last: whole.Letter.Last},
+		progress: &progress{
+			attempts: whole.Letter.Attempts, first: whole.Letter.First, last: whole.Letter.Last, again: whole.Letter.Attempts > 0,
+		},
 	}
 	e.progress.retry.parkedSince = whole.Letter.First
 	prepared, err := s.prepareOne(m)
@@ -60,7 +64,10 @@ func (s *session) tryParked(p *Parked) {
 	}
 	e.prepared = prepared
 	if e.fate == nil {
-		e.lane = e.write.Lane()
+		e.lanes = e.prepared.lanes()
+		if p.done < len(e.writes) {
+			e.done, e.results = p.done, accepted(p.done)
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,24 +85,33 @@ func (s *session) currentClaim() string {
 
 // stayParked keeps a message parked that still cannot be written.
 func (s *session) stayParked(e *entry) {
-	key, waits, now := e.parked.Letter.Key, "", time.Now()
-	if e.write != nil {
-		waits = references(e.write)
+	id, waits, now := e.message.id(), "", time.Now()
+	if len(e.writes) > 0 {
+		waits = references(e.writes[e.done])
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	e.parked.done = s.kept(e)
 	wait := e.progress.rest
 	if err := e.progress.settlement.err; err != nil && err.Verdict == outcome.Park {
 		// The longer it waits already, the longer it can wait for the next try.
 		wait = s.route.cfg.RetryMin
-		if b := s.yard.bays[key]; b != nil {
+		if b := s.yard.berths[id]; b != nil {
 			wait = min(max(now.Sub(b.first)/2, wait), maxParkWait)
 		}
 		if left := e.parked.Letter.First.Add(s.route.cfg.GiveUpParked).Sub(now); left > 0 {
 			wait = min(wait, left)
 		}
 	}
-	s.yard.stay(key, now, wait, waits)
+	s.yard.stay(id, now, wait, waits)
+}
+
+// accepted stands for the answers to the first n writes, which are not kept.
+func accepted(n int) []schema.Result {
+	if n == 0 {
+		return nil
+	}
+	return slices.Repeat([]schema.Result{{Effect: schema.EffectWritten}}, n)
 }
 
 // parkedDelivery settles a parked message by removing it from where it is stored.

@@ -30,10 +30,14 @@ const (
 // Settled is a message that was acknowledged, with its fate.
 type Settled struct {
 	Message *Message
-	// Write is nil when the message could not be mapped or did not match.
-	Write *schema.Write
-	// Result is set when Outcome is Written.
-	Result schema.Result
+	// Write is the first of Writes; nil when the message could not be mapped or did
+	// not match.
+	Write  *schema.Write
+	Writes []*schema.Write
+	// Result is the answer to Write, set when Outcome is Written; Results are all
+	// answers to a message of several writes.
+	Result  schema.Result
+	Results []schema.Result
 	// Err says why the message was rejected or, in shadow mode, would have been.
 	Err     *outcome.Error
 	Outcome string

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"cebridge/schema"
 )
 
 // maxHoldBack is how many AckWaits a gate may stay closed over waiting messages.
@@ -15,10 +17,16 @@ const maxHoldBack = 3
 // entry is one message in hand: delivered here and not settled.
 type entry struct {
 	message *Message
-	lane    string // "" when the message has no place in an order
+	// lanes are the keys of its writes, each once, in their order; none when the
+	// message has no place in an order.
+	lanes []string
 	prepared
 	progress *progress
-	arrived  time.Time
+	// done counts the writes that were accepted since the message is in hand, or
+	// before it was parked. Results are the answers, for a message of several.
+	done    int
+	results []schema.Result
+	arrived time.Time
 	// parked is set for a message that comes out of the parked ones.
 	parked *Parked
 
@@ -31,6 +39,10 @@ type entry struct {
 	extended time.Time
 	gated    bool
 	settling bool
+	// running: it is being worked on, as the first of all its lanes. Else blocked
+	// counts the lanes in which another is the first.
+	running bool
+	blocked int
 }
 
 // session is one stretch of work between two take-overs of the route by a person,
@@ -191,7 +203,7 @@ func (s *session) handle(d Delivery) {
 	}
 	e.prepared = p
 	if e.fate == nil {
-		e.lane = p.write.Lane()
+		e.lanes = p.lanes()
 	}
 	s.accept(e)
 }
@@ -279,34 +291,38 @@ func (s *session) accept(e *entry) {
 	s.tryOpen()
 }
 
-// start begins or continues the lane of a message.
+// start puts a message into its lanes and begins with it when its turn is now.
 func (s *session) start(e *entry) {
 	e.gated = false
-	if e.lane == "" {
+	if len(e.lanes) == 0 {
 		s.goroutines.Go(func() { s.workOn(e) })
 		return
 	}
-	if l := s.lanes.add(e); l != nil {
-		s.goroutines.Go(func() { s.workLane(l, e) })
+	if s.lanes.add(e) {
+		s.goroutines.Go(func() { s.workLane(e) })
 	}
 }
 
-// workLane works through a lane that begins with e, until it is empty.
-func (s *session) workLane(l *lane, e *entry) {
+// workLane works on e and then on what waited for it, until nothing does.
+func (s *session) workLane(e *entry) {
 	for e != nil {
 		if !s.workOn(e) {
 			return // the session is ending
 		}
 		s.mu.Lock()
-		e = s.lanes.done(l)
+		next, more := s.lanes.done(e)
 		s.mu.Unlock()
+		for _, m := range more {
+			s.goroutines.Go(func() { s.workLane(m) })
+		}
+		e = next
 	}
 }
 
 // release lets go of a settled or abandoned message.
 func (s *session) release(e *entry) {
 	if e.parked != nil {
-		s.yard.leave(e.parked.Letter.Key, time.Now())
+		s.yard.leave(e.message.id(), time.Now())
 		s.pokeYard()
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -24,7 +25,8 @@ func (s *session) settleEntry(e *entry) bool {
 		}
 		fate.parked = true
 	}
-	if fate.outcome == Written && e.revision != "" && !fate.revised && !fate.acked {
+	if e.revision != "" && fate.done > 0 && fate.outcome != Waiting && !fate.revised && !fate.acked {
+		// Also when a later write was rejected: older events must not follow now.
 		if !s.insist("store the revision", func(ctx context.Context) error {
 			return s.route.guard.advance(ctx, e)
 		}) {
@@ -95,22 +97,47 @@ func (r *Route) letter(e *entry) *Letter {
 		Code: err.Code, Status: err.Status, Text: err.Message,
 		Attempts: p.attempts, First: p.first, Last: p.last,
 	}
-	if e.write != nil {
-		l.Key, l.Revision = KeyHash(e.write.Lane()), e.revision
-	}
-	if err.Reason == outcome.MissingReference && e.write != nil {
-		l.Waits = references(e.write)
-	}
 	if l.Text == "" && err.Err != nil {
 		l.Text = err.Err.Error()
 	}
-	if p.attempts > 0 && e.write != nil {
-		l.Method, l.Path, l.Body = "PATCH", e.write.Path(), e.write.Body
-		if e.write.Operation == schema.OpDelete {
+	if len(e.writes) == 0 {
+		return l
+	}
+	l.Key, l.Revision = KeyHash(e.lanes[0]), e.revision
+	done := e.progress.settlement.done
+	if len(e.writes) > 1 {
+		l.Writes, l.Done, l.Accepted = len(e.writes), done, paths(e.writes[:done])
+	}
+	w := e.writes[done]
+	if err.Reason == outcome.MissingReference {
+		l.Waits = references(w)
+	}
+	if p.attempts > 0 {
+		l.Method, l.Path, l.Body = "PATCH", w.Path(), w.Body
+		if w.Operation == schema.OpDelete {
 			l.Method = "DELETE"
 		}
 	}
 	return l
+}
+
+// maxPaths bounds a list of paths, in bytes.
+const maxPaths = 2 << 10
+
+// paths lists the addresses of writes, separated by blanks, as many as fit.
+func paths(writes []*schema.Write) string {
+	var b strings.Builder
+	for _, w := range writes {
+		path := w.Path()
+		if b.Len()+1+len(path) > maxPaths {
+			break
+		}
+		if b.Len() > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(path)
+	}
+	return b.String()
 }
 
 // receipt is the receipt of a message, nil when it gets none.
@@ -126,9 +153,17 @@ func (r *Route) receipt(e *entry) *Receipt {
 	if e.event != nil {
 		rc.EventID, rc.EventSource, rc.Cause = e.event.ID(), e.event.Source(), e.cause()
 	}
-	if e.write != nil {
-		rc.Table = e.write.Table
-		rc.RecordID = cmp.Or(rc.RecordID, e.write.ID)
+	if len(e.writes) > 0 {
+		rc.Table = e.writes[0].Table
+		rc.RecordID = cmp.Or(rc.RecordID, e.writes[0].ID)
+	}
+	if len(e.writes) > 1 {
+		for i, result := range e.results {
+			w := e.writes[i]
+			rc.Writes = append(rc.Writes, ReceiptWrite{
+				Table: w.Table, Effect: result.Effect, RecordID: cmp.Or(result.ID, w.ID), Version: result.Version,
+			})
+		}
 	}
 	if fate.err != nil {
 		rc.Reason, rc.Text = string(fate.err.Reason), fate.err.Message

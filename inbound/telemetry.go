@@ -95,13 +95,14 @@ func (r *Route) settled(e *entry) {
 	r.report.mu.Lock()
 	r.report.results[fate.outcome]++
 	r.report.mu.Unlock()
-	if fate.outcome == Written && e.write.Operation != schema.OpDelete {
-		r.deps.Arrivals.Announce(e.write.Path())
-	}
 	if r.deps.Observe != nil && fate.outcome != Waiting {
-		r.deps.Observe(Settled{
-			Message: e.message, Write: e.write, Result: fate.result, Err: fate.err, Outcome: fate.outcome,
-		})
+		seen := Settled{
+			Message: e.message, Writes: e.writes, Result: fate.result, Results: fate.results, Err: fate.err, Outcome: fate.outcome,
+		}
+		if len(e.writes) > 0 {
+			seen.Write = e.writes[0]
+		}
+		r.deps.Observe(seen)
 	}
 	e.progress.settlement = &settlement{outcome: fate.outcome, acked: true}
 	e.progress.retry = retryState{}
@@ -112,8 +113,19 @@ func (r *Route) logShadow(e *entry, fate *settlement) {
 		r.deps.Logger.Info("shadow: the message would be rejected", "sequence", e.message.Sequence, "error", brief(fate.err))
 		return
 	}
+	if len(e.writes) == 0 {
+		return
+	}
+	w := e.writes[0]
 	r.deps.Logger.Info("shadow: the message would be written", "sequence", e.message.Sequence,
-		"operation", e.write.Operation, "table", e.write.Table)
+		"operation", w.Operation, "table", w.Table, "writes", len(e.writes))
+}
+
+// arrived tells that the record of an accepted write is there.
+func (r *Route) arrived(w *schema.Write) {
+	if w.Operation != schema.OpDelete {
+		r.deps.Arrivals.Announce(w.Path())
+	}
 }
 
 // retried counts a failed attempt that will be repeated.

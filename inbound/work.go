@@ -92,74 +92,111 @@ func (s *session) guarded(ctx context.Context, e *entry) (*settlement, bool) {
 	return nil, false
 }
 
-// apply makes the write, again and again as the verdicts say. It returns nil when
-// the session is ending.
+// apply makes the writes of a message, one after another. It returns nil when the
+// session is ending.
 func (s *session) apply(ctx context.Context, e *entry) *settlement {
-	r, p := s.route, e.progress
+	var first schema.Result
+	for e.done < len(e.writes) {
+		result, fate, ok := s.write(ctx, e)
+		if !ok {
+			return nil
+		}
+		if fate != nil {
+			fate.done = e.done
+			return fate
+		}
+		s.route.arrived(e.writes[e.done])
+		if first = result; len(e.writes) > 1 {
+			e.results = append(e.results, result)
+			first = e.results[0]
+		}
+		e.done++
+		// The next write begins anew; how long the message waits for missing records
+		// counts on.
+		e.progress.again, e.progress.retry = false, retryState{parkedSince: e.progress.retry.parkedSince}
+	}
+	return &settlement{outcome: Written, done: e.done, result: first, results: e.results}
+}
+
+// write makes the present write of a message, again and again as the verdicts say.
+// Fate is nil when it was accepted. It returns false when the session is ending.
+func (s *session) write(ctx context.Context, e *entry) (result schema.Result, fate *settlement, ok bool) {
+	r, p, lane := s.route, e.progress, e.lane()
 	for {
-		left := r.late.left(e.lane, e.message.id(), time.Now())
+		left := r.late.left(lane, e.attempted(), time.Now())
 		if left <= 0 {
 			break
 		}
 		if e.parked != nil {
 			p.rest = left
-			return &settlement{outcome: Waiting}
+			return result, &settlement{outcome: Waiting}, true
 		}
 		if !s.pause(left) {
-			return nil
+			return result, nil, false
 		}
 	}
 	for {
 		// What may already be written is followed up, expired or not.
-		if expired := e.expired(time.Now()); expired != nil && !p.ambiguous {
-			return &settlement{outcome: Rejected, err: outcome.Of(expired)}
+		if expired := e.expired(time.Now()); expired != nil && !p.ambiguous && e.done == 0 {
+			return result, &settlement{outcome: Rejected, err: outcome.Of(expired)}, true
 		}
 		if e.parked != nil && !s.stillHolds() {
 			p.rest = 0
-			return &settlement{outcome: Waiting}
+			return result, &settlement{outcome: Waiting}, true
 		}
 		result, err, ok := s.attempt(ctx, e)
 		if !ok {
-			return nil
+			return result, nil, false
 		}
 		if err == nil {
 			r.window.clear()
 			r.accepted()
-			return &settlement{outcome: Written, result: result}
+			return result, nil, true
 		}
 		p.ambiguous = p.ambiguous || err.Ambiguous
 		r.noteFailure(e, err)
 		act, delay := r.retry.next(&p.retry, err, time.Now())
-		if act == reject && r.window.refused(e.lane, err.Reason) {
+		if act == reject && r.window.refused(lane, err.Reason) {
 			act = stop
 		}
 		switch act {
 		case reject:
-			return &settlement{outcome: Rejected, err: err}
+			return result, &settlement{outcome: Rejected, err: err}, true
 		case stop:
 			s.stopOn(err)
-			return nil
+			return result, nil, false
 		}
 		park, delay := s.patience(e, err, delay)
 		if park {
-			return &settlement{outcome: Waiting, err: err}
+			return result, &settlement{outcome: Waiting, err: err}, true
 		}
 		r.retried(err)
 		r.remember(e)
 		crowd, ok := s.crowded(e, err, delay)
 		switch {
 		case !ok:
-			return nil
+			return result, nil, false
 		case crowd:
-			return &settlement{outcome: Waiting, err: err}
+			return result, &settlement{outcome: Waiting, err: err}, true
 		}
 	}
 }
 
+// lane is the lane of the present write.
+func (e *entry) lane() string {
+	if len(e.writes) == 1 {
+		return e.lanes[0]
+	}
+	return e.writes[e.done].Lane()
+}
+
+// attempted names the present write among all attempts of a route.
+func (e *entry) attempted() attemptID { return attemptID{e.message.id(), e.done} }
+
 // attempt makes one request when there is a free slot. It returns false when no
 // attempt was made, or none whose answer says anything about the message.
 func (s *session) attempt(ctx context.Context, e *entry) (schema.Result, *outcome.Error, bool) {
-	if e.progress.attempts > 0 {
+	if e.progress.again {
 		if !s.acquire(s.retrySlots) {
 			return schema.Result{}, nil, false
 		}
@@ -174,17 +211,17 @@ func (s *session) attempt(ctx context.Context, e *entry) (schema.Result, *outcom
 		return schema.Result{}, nil, false
 	}
 	p := e.progress
-	p.last = time.Now()
+	p.last, p.again = time.Now(), true
 	if p.attempts++; p.attempts == 1 {
 		p.first = p.last
 	}
-	result, err := s.route.writer.Apply(ctx, e.write)
+	result, err := s.route.writer.Apply(ctx, e.writes[e.done])
 	if err == nil {
 		return result, nil, true
 	}
 	refusal := outcome.Of(err)
 	if refusal == nil || refusal.Ambiguous {
-		s.route.late.note(e.lane, e.message.id(), time.Now())
+		s.route.late.note(e.lane(), e.attempted(), time.Now())
 	}
 	if s.work.Err() != nil && (refusal == nil || errors.Is(err, context.Canceled)) {
 		return result, nil, false

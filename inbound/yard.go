@@ -21,16 +21,21 @@ type yard struct {
 	opened chan struct{}
 	// busy counts the changes that run; the index is not read meanwhile.
 	busy int
-	bays map[string]*bay // by KeyHash
-	ids  map[messageID]bool
-	// waiting lists, for a record by its folded path, the keys that wait for it.
-	waiting map[string]map[string]bool
+	// bays are the messages of each key (by KeyHash), oldest first. A message of
+	// several keys stands in several, everywhere in one order, that of the places.
+	bays   map[string][]*berth
+	berths map[messageID]*berth
+	// fronts are the first ones of all their bays: those that can be tried.
+	fronts map[*berth]struct{}
+	// waiting lists, for a record by its folded path, the fronts that wait for it.
+	waiting map[string]map[*berth]struct{}
 	// sets counts those records by entity set; changed is called when a set comes
 	// or goes.
 	sets    map[string]int
 	changed func()
-	ready   []string // keys to try now, in their order
+	ready   []*berth // fronts to try now, in their order
 	count   int
+	places  int // count, with every message as often as it has keys
 	out     int
 	// held is when the term was begun or renewed last; term and seen watch that of
 	// somebody else, who is gone when abandoned.
@@ -41,17 +46,31 @@ type yard struct {
 	quiet time.Time
 }
 
-// bay holds the parked messages of one key, oldest first.
-type bay struct {
-	queue []*Parked
-	// due is when the first is tried again, at the latest.
+// berth is one parked message.
+type berth struct {
+	parked *Parked
+	// behind counts the bays in which another message is the first.
+	behind int
+	// due is when it is tried again, at the latest.
 	due time.Time
-	// first is since when the first one is the first.
+	// first is since when it is a front.
 	first time.Time
 	waits string
-	// ready: the key is among yard.ready. out: the first is being tried. again: what
-	// it waits for arrived meanwhile.
+	// ready: it is among yard.ready. out: it is being tried. again: what it waits for
+	// arrived meanwhile.
 	ready, out, again bool
+}
+
+// keys lists the bays of a parked message.
+func (b *berth) keys(yield func(string) bool) {
+	if !yield(b.parked.Letter.Key) {
+		return
+	}
+	for _, key := range b.parked.Letter.Keys {
+		if !yield(key) {
+			return
+		}
+	}
 }
 
 func (y *yard) shut(quiet time.Time) {
@@ -61,14 +80,18 @@ func (y *yard) shut(quiet time.Time) {
 	y.open, y.quiet = false, quiet
 }
 
+// full tells whether no further key may be parked.
+func (y *yard) full() bool { return y.places >= maxParked }
+
 // fill takes over what is stored.
 func (y *yard) fill(all []*Parked, now time.Time) {
-	y.bays, y.waiting, y.count, y.out = make(map[string]*bay), make(map[string]map[string]bool), 0, 0
-	y.ready, y.ids, y.sets = nil, make(map[messageID]bool, len(all)), make(map[string]int)
+	y.bays, y.berths = make(map[string][]*berth), make(map[messageID]*berth, len(all))
+	y.fronts, y.waiting = make(map[*berth]struct{}), make(map[string]map[*berth]struct{})
+	y.ready, y.count, y.places, y.out, y.sets = nil, 0, 0, 0, make(map[string]int)
 	y.notify()
 	slices.SortStableFunc(all, func(a, b *Parked) int { return int(int64(a.Place) - int64(b.Place)) })
 	for _, p := range all {
-		if !y.ids[p.Letter.Message.id()] {
+		if y.berths[p.Letter.Message.id()] == nil {
 			y.add(p, now, 0)
 		}
 	}
@@ -76,26 +99,36 @@ func (y *yard) fill(all []*Parked, now time.Time) {
 	close(y.opened)
 }
 
-// add puts a message at the end of its key's bay. wait is the time until the
-// first one of a new bay is tried.
+// add puts a message at the end of its keys' bays. wait is the time until it is
+// tried, if it is a front at once.
 func (y *yard) add(p *Parked, now time.Time, wait time.Duration) {
-	key := p.Letter.Key
-	b := y.bays[key]
-	if b == nil {
-		b = &bay{due: now.Add(wait), first: now}
-		y.bays[key] = b
-		y.expect(key, b, p.Letter.Waits)
+	b := &berth{parked: p}
+	for key := range b.keys {
+		if len(y.bays[key]) > 0 {
+			b.behind++
+		}
+		y.bays[key] = append(y.bays[key], b)
+		y.places++
 	}
-	b.queue = append(b.queue, p)
-	y.ids[p.Letter.Message.id()] = true
+	y.berths[p.Letter.Message.id()] = b
 	y.count++
+	if b.behind == 0 {
+		y.front(b, now, wait)
+	}
 }
 
-// expect notes what a key waits for, instead of what it waited for before.
-func (y *yard) expect(key string, b *bay, waits string) {
+// front makes a message one that can be tried, after wait.
+func (y *yard) front(b *berth, now time.Time, wait time.Duration) {
+	b.due, b.first = now.Add(wait), now
+	y.fronts[b] = struct{}{}
+	y.expect(b, b.parked.Letter.Waits)
+}
+
+// expect notes what a front waits for, instead of what it waited for before.
+func (y *yard) expect(b *berth, waits string) {
 	for path := range strings.FieldsSeq(b.waits) {
-		if keys := y.waiting[foldPath(path)]; keys != nil {
-			if delete(keys, key); len(keys) == 0 {
+		if fronts := y.waiting[foldPath(path)]; fronts != nil {
+			if delete(fronts, b); len(fronts) == 0 {
 				delete(y.waiting, foldPath(path))
 				y.countSet(path, -1)
 			}
@@ -105,10 +138,10 @@ func (y *yard) expect(key string, b *bay, waits string) {
 	for path := range strings.FieldsSeq(waits) {
 		path = foldPath(path)
 		if y.waiting[path] == nil {
-			y.waiting[path] = make(map[string]bool)
+			y.waiting[path] = make(map[*berth]struct{})
 			y.countSet(path, 1)
 		}
-		y.waiting[path][key] = true
+		y.waiting[path][b] = struct{}{}
 	}
 }
 
@@ -131,26 +164,25 @@ func (y *yard) notify() {
 	}
 }
 
-// arrived makes the keys ready that waited for a record. It tells whether there are any.
+// arrived makes the messages ready that waited for a record. It tells whether there
+// are any.
 func (y *yard) arrived(path string) bool {
-	keys := y.waiting[path]
-	for key := range keys {
-		if b := y.bays[key]; b != nil {
-			b.again = b.out
-			y.prepare(key, b)
-		}
+	fronts := y.waiting[path]
+	for b := range fronts {
+		b.again = b.out
+		y.prepare(b)
 	}
-	return len(keys) > 0
+	return len(fronts) > 0
 }
 
-// ripen moves the keys whose time has come to the ready ones, and tells when the
+// ripen moves the messages whose time has come to the ready ones, and tells when the
 // next one is due; the zero time when none waits.
 func (y *yard) ripen(now time.Time) (next time.Time) {
-	for key, b := range y.bays {
+	for b := range y.fronts {
 		switch {
 		case b.out || b.ready:
 		case !now.Before(b.due):
-			y.prepare(key, b)
+			y.prepare(b)
 		case next.IsZero() || b.due.Before(next):
 			next = b.due
 		}
@@ -158,33 +190,30 @@ func (y *yard) ripen(now time.Time) (next time.Time) {
 	return next
 }
 
-// prepare puts a key at the end of the ready ones.
-func (y *yard) prepare(key string, b *bay) {
+// prepare puts a front at the end of the ready ones.
+func (y *yard) prepare(b *berth) {
 	if !b.ready && !b.out {
 		b.ready = true
-		y.ready = append(y.ready, key)
+		y.ready = append(y.ready, b)
 	}
 }
 
-// next takes the first messages of ready keys, at most n.
+// next takes ready messages, at most n.
 func (y *yard) next(n int) []*Parked {
 	var first []*Parked
 	for len(y.ready) > 0 && len(first) < n {
-		b := y.bays[y.ready[0]]
+		b := y.ready[0]
 		y.ready = y.ready[1:]
-		if b == nil || !b.ready {
-			continue
-		}
 		b.ready, b.out = false, true
 		y.out++
-		first = append(first, b.queue[0])
+		first = append(first, b.parked)
 	}
 	return first
 }
 
-// stay keeps the first message of a key for another try.
-func (y *yard) stay(key string, now time.Time, wait time.Duration, waits string) {
-	b := y.bays[key]
+// stay keeps a message that was tried for another try.
+func (y *yard) stay(id messageID, now time.Time, wait time.Duration, waits string) {
+	b := y.berths[id]
 	if b == nil || !b.out {
 		return
 	}
@@ -193,27 +222,38 @@ func (y *yard) stay(key string, now time.Time, wait time.Duration, waits string)
 	}
 	b.out, b.again, b.due = false, false, now.Add(wait)
 	y.out--
-	y.expect(key, b, waits)
+	y.expect(b, waits)
 }
 
-// leave removes the first message of a key; the next one is ready at once.
-func (y *yard) leave(key string, now time.Time) {
-	b := y.bays[key]
+// leave removes a message that was tried; those that were behind it alone are ready
+// at once.
+func (y *yard) leave(id messageID, now time.Time) {
+	b := y.berths[id]
 	if b == nil || !b.out {
 		return
 	}
-	b.out, b.again = false, false
 	y.out--
 	y.count--
-	delete(y.ids, b.queue[0].Letter.Message.id())
-	if b.queue = b.queue[1:]; len(b.queue) == 0 {
-		y.expect(key, b, "")
-		delete(y.bays, key)
-		return
+	y.expect(b, "")
+	delete(y.berths, id)
+	delete(y.fronts, b)
+	for key := range b.keys {
+		y.places--
+		bay := y.bays[key]
+		bay[0] = nil
+		if bay = bay[1:]; len(bay) == 0 {
+			delete(y.bays, key)
+			continue
+		}
+		y.bays[key] = bay
+		if next := bay[0]; next.behind > 1 {
+			next.behind--
+		} else {
+			next.behind = 0
+			y.front(next, now, 0)
+			y.prepare(next)
+		}
 	}
-	b.first = now
-	y.expect(key, b, b.queue[0].Letter.Waits)
-	y.prepare(key, b)
 }
 
 // references lists the records that a write binds by address, as paths below the

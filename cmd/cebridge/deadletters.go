@@ -150,6 +150,12 @@ func printLetter(c *common, d *bridge.DeadLetter) error {
 		add("waits for", "%s", d.Waits)
 	}
 	add("attempts", "%d, %s to %s", d.Tries, d.First.UTC().Format(time.RFC3339), d.Last.UTC().Format(time.RFC3339))
+	if d.Writes > 0 {
+		add("writes", "%d of %d were accepted", d.Done, d.Writes)
+		for _, path := range d.Accepted {
+			add("", "%s", path)
+		}
+	}
 	if d.Path != "" {
 		add("request", "%s %s", d.Method, d.Path)
 		add("", "%q", d.Request)

@@ -56,13 +56,15 @@ lookups:
 		fmt.Println(err)
 		return
 	}
-	write, err := program.Map(context.Background(), &event)
+	writes, err := program.Map(context.Background(), &event)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(write.Operation, write.Path())
-	fmt.Println(string(write.Body))
+	for _, w := range writes {
+		fmt.Println(w.Operation, w.Path())
+		fmt.Println(string(w.Body))
+	}
 	// Output:
 	// upsert accounts(accountnumber='ABC123')
 	// {"name":"Contoso","parentaccountid@odata.bind":"/accounts(accountnumber='HQ%201')"}

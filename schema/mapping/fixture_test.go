@@ -2,6 +2,7 @@ package mapping_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -96,5 +97,17 @@ func newEventOf(data string) *cloudevent.Event {
 
 func mapEvent(t testing.TB, p *mapping.Program, data string) (*schema.Write, error) {
 	t.Helper()
-	return p.Map(context.Background(), newEvent(t, data))
+	return mapOne(context.Background(), p, newEvent(t, data))
+}
+
+// mapOne maps an event with a mapping that makes one write.
+func mapOne(ctx context.Context, p *mapping.Program, e *cloudevent.Event) (*schema.Write, error) {
+	writes, err := p.Map(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	if len(writes) != 1 {
+		return nil, fmt.Errorf("%d writes, want one", len(writes))
+	}
+	return writes[0], nil
 }

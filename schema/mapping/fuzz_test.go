@@ -64,7 +64,7 @@ func FuzzMapping(f *testing.F) {
 		if _, err := p.Revision(ctx, e); err != nil && outcome.Of(err) == nil {
 			t.Fatalf("revision gives %v", err)
 		}
-		w, err := p.Map(ctx, e)
+		w, err := mapOne(ctx, p, e)
 		if err != nil {
 			if r := outcome.Of(err); r == nil || r.Verdict != outcome.Reject {
 				t.Fatalf("map gives %v", err)
@@ -87,7 +87,7 @@ func FuzzEvent(f *testing.F) {
 	f.Add(`{"customerNumber": -0.0e1, "name": "x", "region": "x", "contact": [], "owner": []}`)
 	p := compile(f, seed, mapping.Options{})
 	f.Fuzz(func(t *testing.T, data string) {
-		w, err := p.Map(context.Background(), newEventOf(data))
+		w, err := mapOne(context.Background(), p, newEventOf(data))
 		if err != nil {
 			if r := outcome.Of(err); r == nil || r.Verdict != outcome.Reject {
 				t.Fatalf("map gives %v", err)

@@ -135,7 +135,7 @@ func renderEvent(t *testing.T, out *bytes.Buffer, p *mapping.Program, e *cloudev
 	if revision, err := p.Revision(t.Context(), e); err != nil || revision != "" {
 		fmt.Fprintf(out, "revision %s%s\n", revision, rejection(t, err))
 	}
-	w, err := p.Map(t.Context(), e)
+	w, err := mapOne(t.Context(), p, e)
 	if err != nil {
 		fmt.Fprintf(out, "%s\n", rejection(t, err))
 		return

@@ -58,15 +58,24 @@ func (p *Program) Match(ctx context.Context, e *cloudevent.Event) (bool, error) 
 	return x.flag, nil
 }
 
-// Map makes the write for an event. The same event gives the same bytes. An
-// event that the mapping cannot take gives an *outcome.Error with verdict reject
-// and reason invalid or key_characters, whose Op is the field with its place in
-// the file; a context that has ended gives the context's error.
-func (p *Program) Map(ctx context.Context, e *cloudevent.Event) (*schema.Write, error) {
+// Map makes the writes for an event, in the order in which they are to be made.
+// The same event gives the same bytes. An event that the mapping cannot take gives
+// an *outcome.Error with verdict reject and reason invalid or key_characters, whose
+// Op is the field with its place in the file; a context that has ended gives the
+// context's error.
+func (p *Program) Map(ctx context.Context, e *cloudevent.Event) ([]*schema.Write, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	v := &view{event: e}
+	w, err := p.write(ctx, &view{event: e})
+	if err != nil {
+		return nil, err
+	}
+	return []*schema.Write{w}, nil
+}
+
+// write makes one write.
+func (p *Program) write(ctx context.Context, v *view) (*schema.Write, error) {
 	w := &schema.Write{
 		Operation:  p.operation,
 		Table:      p.table.LogicalName,

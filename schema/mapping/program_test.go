@@ -119,7 +119,7 @@ func TestAnEndedContextIsNoVerdict(t *testing.T) {
 	cancel(errors.New("shutting down"))
 	e := newEvent(t, `{"number": "1", "items": [1], "rev": 1}`)
 	_, err1 := p.Match(ctx, e)
-	_, err2 := p.Map(ctx, e)
+	_, err2 := mapOne(ctx, p, e)
 	_, err3 := p.Revision(ctx, e)
 	for _, err := range []error{err1, err2, err3} {
 		if !errors.Is(err, context.Canceled) || outcome.Of(err) != nil {
@@ -241,7 +241,7 @@ func TestErrorsHoldNothingOfTheEvent(t *testing.T) {
 			continue
 		}
 		e := newEvent(t, `{"number": "1", "x": "`+secret+`", "bad": "`+secret+`/", "long": "`+strings.Repeat(secret, 20)+`"}`)
-		_, err := p.Map(t.Context(), e)
+		_, err := mapOne(t.Context(), p, e)
 		if strings.HasPrefix(field, "revision") {
 			_, err = p.Revision(t.Context(), e)
 		}
@@ -266,7 +266,7 @@ func TestTheSameEventGivesTheSameBytes(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 50 {
-				w, err := p.Map(context.Background(), newEvent(t, data))
+				w, err := mapOne(context.Background(), p, newEvent(t, data))
 				if err != nil || string(w.Body) != want {
 					t.Errorf("got %v, %v", w, err)
 					return
@@ -337,11 +337,11 @@ func TestExtensionsReadTheSameInBothModes(t *testing.T) {
 	structured.SetExtension("flag", true)
 	binary.SetExtension("sequence", "4711")
 	binary.SetExtension("flag", "true")
-	a, err := p.Map(t.Context(), structured)
+	a, err := mapOne(t.Context(), p, structured)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := p.Map(t.Context(), binary)
+	b, err := mapOne(t.Context(), p, binary)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -363,7 +363,7 @@ columns: {name: source, description: type, lastonholdtime: time}
 	if match, err := p.Match(t.Context(), e); err != nil || !match {
 		t.Errorf("match %v, %v", match, err)
 	}
-	w, err := p.Map(t.Context(), e)
+	w, err := mapOne(t.Context(), p, e)
 	if err != nil {
 		t.Fatal(err)
 	}

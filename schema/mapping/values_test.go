@@ -71,7 +71,7 @@ func TestWhatAnExpressionYieldsIsChecked(t *testing.T) {
 		got := ""
 		if _, err := p.Match(t.Context(), e); err != nil {
 			got = outcome.Of(err).Message
-		} else if w, err := p.Map(t.Context(), e); err != nil {
+		} else if w, err := mapOne(t.Context(), p, e); err != nil {
 			got = outcome.Of(err).Message
 		} else {
 			got = string(w.Body)

@@ -38,6 +38,10 @@ const (
 	deadStatus      = deadPrefix + "Status"
 	deadText        = deadPrefix + "Text"
 	deadKey         = deadPrefix + "Key"
+	deadKeys        = deadPrefix + "Keys" // separated by blanks
+	deadWrites      = deadPrefix + "Writes"
+	deadDone        = deadPrefix + "Done"
+	deadAccepted    = deadPrefix + "Accepted" // paths, separated by blanks
 	deadRevision    = deadPrefix + "Revision"
 	deadWaits       = deadPrefix + "Waits"
 	deadAttempts    = deadPrefix + "Attempts"
@@ -158,6 +162,10 @@ func letterHeader(l *inbound.Letter) map[string][]string {
 	number(deadStatus, uint64(max(l.Status, 0)))
 	set(deadText, line(l.Text, maxText))
 	set(deadKey, line(l.Key, maxText))
+	set(deadKeys, strings.Join(l.Keys, " "))
+	number(deadWrites, uint64(max(l.Writes, 0)))
+	number(deadDone, uint64(max(l.Done, 0)))
+	set(deadAccepted, line(l.Accepted, maxPath))
 	set(deadWaits, line(l.Waits, maxPath))
 	set(deadRevision, line(l.Revision, maxText))
 	number(deadAttempts, uint64(max(l.Attempts, 0)))
@@ -248,7 +256,8 @@ func DecodeLetter(header map[string][]string, data []byte) (*inbound.Letter, err
 	}
 	l := &inbound.Letter{
 		Route: get(deadRoute), Verdict: get(deadVerdict), Reason: get(deadReason), Code: get(deadCode),
-		Key: get(deadKey), Revision: get(deadRevision), Waits: get(deadWaits),
+		Key: get(deadKey), Keys: otherKeys(get(deadKey), get(deadKeys)),
+		Writes: int(number(deadWrites)), Done: int(number(deadDone)), Accepted: get(deadAccepted), Revision: get(deadRevision), Waits: get(deadWaits),
 		Status: int(number(deadStatus)), Text: get(deadText), Attempts: int(number(deadAttempts)),
 		Method: get(deadMethod), Path: get(deadPath), Body: request, First: at(deadFirst), Last: at(deadLast),
 		Message: &inbound.Message{
@@ -261,6 +270,19 @@ func DecodeLetter(header map[string][]string, data []byte) (*inbound.Letter, err
 		return nil, bad
 	}
 	return l, nil
+}
+
+// otherKeys reads the list of a message's keys beside the first, each once.
+func otherKeys(first, list string) []string {
+	var keys []string
+	seen := map[string]bool{first: true}
+	for key := range strings.FieldsSeq(list) {
+		if !seen[key] {
+			seen[key] = true
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // openLetter returns the original headers and body.

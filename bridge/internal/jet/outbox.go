@@ -113,16 +113,25 @@ func (o *Outbox) believe(ctx context.Context, subject string, l *inbound.Letter,
 
 // receiptData is the data of a receipt.
 type receiptData struct {
-	Route    string         `json:"route"`
-	Outcome  string         `json:"outcome"`
-	Table    string         `json:"table,omitempty"`
-	Effect   schema.Effect  `json:"effect,omitempty"`
-	RecordID string         `json:"recordid,omitempty"`
-	Version  int64          `json:"version,omitempty"`
-	Reason   string         `json:"reason,omitempty"`
-	Text     string         `json:"text,omitempty"`
-	Event    receiptEvent   `json:"event"`
-	Message  receiptMessage `json:"message"`
+	Route    string        `json:"route"`
+	Outcome  string        `json:"outcome"`
+	Table    string        `json:"table,omitempty"`
+	Effect   schema.Effect `json:"effect,omitempty"`
+	RecordID string        `json:"recordid,omitempty"`
+	Version  int64         `json:"version,omitempty"`
+	Reason   string        `json:"reason,omitempty"`
+	Text     string        `json:"text,omitempty"`
+	// Writes lists the accepted writes of a message that has several.
+	Writes  []receiptWrite `json:"writes,omitempty"`
+	Event   receiptEvent   `json:"event"`
+	Message receiptMessage `json:"message"`
+}
+
+type receiptWrite struct {
+	Table    string        `json:"table"`
+	Effect   schema.Effect `json:"effect,omitempty"`
+	RecordID string        `json:"recordid,omitempty"`
+	Version  int64         `json:"version,omitempty"`
 }
 
 type receiptEvent struct {
@@ -153,10 +162,15 @@ func (o *Outbox) receipt(ctx context.Context, r *inbound.Receipt) error {
 		return err
 	}
 	m := r.Message
+	var writes []receiptWrite
+	for _, w := range r.Writes {
+		writes = append(writes, receiptWrite(w))
+	}
 	id := "receipt-" + r.Route + "-" + m.Incarnation + "-" + strconv.FormatUint(m.Sequence, 10)
 	data, err := json.Marshal(receiptData{
 		Route: r.Route, Outcome: r.Outcome, Table: r.Table, Effect: r.Effect, RecordID: r.RecordID,
 		Version: r.Version, Reason: r.Reason, Text: line(r.Text, maxText),
+		Writes:  writes,
 		Event:   receiptEvent{r.EventID, r.EventSource},
 		Message: receiptMessage{m.Stream, m.Incarnation, m.Sequence, m.Subject},
 	})
