@@ -1,6 +1,6 @@
 // Package inbound applies the messages of a stream to Customer Engagement: each
-// event becomes one keyed write, and its message is acknowledged only when that
-// write was accepted or the message lies in the dead letters or among the parked ones.
+// event becomes a keyed write, or several, and its message is acknowledged only when
+// those were accepted or the message lies in the dead letters or among the parked ones.
 //
 // A Route joins four ports: a Feed of deliveries, a Mapper from events to writes,
 // a Writer, and an Outbox for dead letters and receipts. Each message goes
@@ -8,7 +8,7 @@
 //
 // # What a route promises
 //
-//   - No message is acknowledged before the Writer accepted its write, or before
+//   - No message is acknowledged before the Writer accepted all its writes, or before
 //     its dead letter or parked copy is confirmed, or before it was found not to
 //     match. Receipts and revisions are confirmed before the acknowledgement too.
 //   - No message is lost: each ends written, superseded, rejected, unmatched or
@@ -17,7 +17,8 @@
 //     this route applied last to its key, by whichever instance. A key about which
 //     nothing is stored, and an event without a revision, are not guarded.
 //   - An event is not written after its expirytime, unless an attempt before that
-//     failed ambiguously: then it is followed up.
+//     failed ambiguously or a write of it was accepted: then it is followed up, as
+//     long as the message is in hand.
 //   - Messages of one key are written in the order of the stream, one at a time,
 //     whatever retries, redeliveries, crashes and take-overs happen. Keys are
 //     those of schema.Write.Lane. Keys do not wait for each other.
@@ -36,6 +37,36 @@
 // instance has already written newer messages of that key. Nothing on the stream
 // can fence such a request; the deadlines of the Writer bound how late it can be.
 // They should stay below a quarter of AckWait.
+//
+// # Several writes
+//
+// The writes of one message are made in their order, the next one when the one
+// before was accepted. Meanwhile the message occupies the lanes of all its keys: it
+// begins when no earlier message of any of them is left, and later messages of any of
+// them wait for its last write. Other keys do not. All lanes have one order, so
+// nobody waits in a circle. A message takes up one slot, however many writes it has.
+//
+//   - In hand, a failed write is repeated from itself on. A message that is delivered
+//     again is written again from its first write, so the writes must be repeatable:
+//     upsert, update or delete of a record by its key, not create, and no update of
+//     what a later write of the same message deletes.
+//   - When a write is rejected, those after it are not made and those before it stay.
+//     The dead letter tells how many were accepted, their paths, and the exact request
+//     that was not. Sent again, the message is written from its first write.
+//   - When the record is missing that a write refers to, the message is parked under
+//     all its keys, and later messages of any of them follow it. It is tried again when
+//     nothing older of any of them is parked, from the write that failed on; by another
+//     instance, after a restart and with receipts, from the first.
+//   - The revision guards the key of the first write alone, the record that the event
+//     is about: of a contact that two orders write, the revision of an order says
+//     nothing. It is stored when the last write was accepted, and also when a later one
+//     was rejected, so that no older event comes after the accepted ones; then the dead
+//     letter of this message can still be sent again.
+//   - After an ambiguous failure AmbiguityBound holds for the key of that write: the
+//     next write to it waits, also a later one of the same message.
+//   - There is one receipt of a message. It tells of the first write, and lists all
+//     that were accepted.
+//   - A mapping that makes no write of an event leaves it unmatched.
 //
 // # Verdicts
 //
@@ -98,7 +129,7 @@
 // At most MaxHeld messages, during a take-over at most the consumer's limit of
 // unacknowledged ones, and as many goroutines; Concurrency writes at once; 8192
 // remembered messages and revisions; an index of the parked messages without their
-// content, of 100,000 before no further key is parked. The end takes at most Grace plus SettleTimeout, given
+// content, of 100,000, each counted for every key it has, before no further key is parked. The end takes at most Grace plus SettleTimeout, given
 // ports that honour their contexts.
 //
 // # Sources
