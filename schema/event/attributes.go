@@ -10,10 +10,25 @@ import (
 )
 
 // attributes collects what a message says of its event before anything is
-// believed. Names are lower case; values are string, bool, int32 or digits.
+// believed. Names are lower case; values are string, bool, int32 or digits. There
+// are few of them, so they are searched one by one.
 type attributes struct {
-	values map[string]any
-	count  int
+	list []claim
+}
+
+type claim struct {
+	name  string
+	value any // nil: absent, though its name is taken
+}
+
+// find returns the place of an attribute, or -1.
+func (a *attributes) find(name string) int {
+	for i := range a.list {
+		if a.list[i].name == name {
+			return i
+		}
+	}
+	return -1
 }
 
 // add takes one attribute. A nil value counts as absent, but its name is taken.
@@ -22,13 +37,13 @@ func (a *attributes) add(name string, value any) error {
 	if !validName(lower) {
 		return fmt.Errorf("%w: attribute name %s has other characters than letters and digits", ErrInvalid, short(name))
 	}
-	if a.values == nil {
-		a.values = make(map[string]any, 16)
+	if a.list == nil {
+		a.list = make([]claim, 0, 12)
 	}
-	if _, ok := a.values[lower]; ok {
+	if a.find(lower) >= 0 {
 		return fmt.Errorf("%w: attribute %s is there twice", ErrInvalid, short(lower))
 	}
-	if a.count++; a.count > MaxAttributes {
+	if len(a.list) == MaxAttributes {
 		return fmt.Errorf("%w: more than %d attributes", ErrInvalid, MaxAttributes)
 	}
 	if s, ok := value.(string); ok {
@@ -36,7 +51,7 @@ func (a *attributes) add(name string, value any) error {
 			return fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 	}
-	a.values[lower] = value
+	a.list = append(a.list, claim{lower, value})
 	return nil
 }
 
@@ -51,11 +66,12 @@ func validName(s string) bool {
 
 // text takes out a string attribute: absent or null is "".
 func (a *attributes) text(name string) (string, error) {
-	v := a.values[name]
-	delete(a.values, name)
-	if v == nil {
+	i := a.find(name)
+	if i < 0 || a.list[i].value == nil {
 		return "", nil
 	}
+	v := a.list[i].value
+	a.list[i].value = nil
 	s, ok := v.(string)
 	if !ok {
 		return "", fmt.Errorf("%w: attribute %s is not a text", ErrInvalid, name)
@@ -100,15 +116,16 @@ func (a *attributes) event() (*cloudevent.Event, error) {
 	if err := a.optional(c); err != nil {
 		return nil, err
 	}
-	for name, value := range a.values {
+	for _, attr := range a.list {
+		value := attr.value
 		if value == nil {
 			continue
 		}
 		if d, ok := value.(digits); ok {
 			value = string(d)
 		}
-		if err := c.SetExtension(name, value); err != nil {
-			return nil, fmt.Errorf("%w: attribute %s: %w", ErrInvalid, short(name), err)
+		if err := c.SetExtension(attr.name, value); err != nil {
+			return nil, fmt.Errorf("%w: attribute %s: %w", ErrInvalid, short(attr.name), err)
 		}
 	}
 	return &cloudevent.Event{Context: c}, nil

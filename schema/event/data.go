@@ -64,7 +64,9 @@ func ReadData(h map[string][]string, data []byte) (Data, error) {
 // members calls fn for each member of a JSON object that fills data. The values
 // are slices of data. It fails with ErrInvalid on anything else.
 func members(data []byte, fn func(name string, value jsontext.Value) error, opts ...jsontext.Options) error {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(data), opts...)
+	r := decoders.Get().(*reader)
+	defer r.release()
+	dec := r.over(data, opts...)
 	if dec.PeekKind() != '{' {
 		if len(bytes.TrimSpace(data)) == 0 {
 			return fmt.Errorf("%w: it is empty, expected a JSON object", ErrInvalid)

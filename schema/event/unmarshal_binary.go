@@ -29,7 +29,7 @@ func unmarshalBinary(header map[string][]string, contentType string, data []byte
 			return nil, fmt.Errorf("binary event: %w", err)
 		}
 	}
-	if _, ok := attrs.values["datacontenttype"]; !ok && contentType != "" {
+	if attrs.find("datacontenttype") < 0 && contentType != "" {
 		if err := attrs.add("datacontenttype", contentType); err != nil {
 			return nil, fmt.Errorf("binary event: %w", err)
 		}

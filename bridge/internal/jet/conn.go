@@ -51,6 +51,7 @@ type Conn struct {
 	js    jetstream.JetStream
 	log   *slog.Logger
 	async asyncErrors
+	acks  *acks
 	// session ends when the connection breaks; the next one has another.
 	session atomic.Pointer[session]
 	// refused holds why the connected server must not be used, or nil.
@@ -99,6 +100,10 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
 	if c.js, err = jetstream.New(c.nc, jetstream.WithDefaultTimeout(apiTimeout)); err != nil {
+		c.nc.Close()
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	if c.acks, err = newAcks(c.nc); err != nil {
 		c.nc.Close()
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}

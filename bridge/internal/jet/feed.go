@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"cebridge/inbound"
@@ -250,12 +249,17 @@ type delivery struct {
 	reply string
 }
 
+// ackBody acknowledges. Source: the JetStream consumer documentation.
+var ackBody = []byte("+ACK")
+
 func (d *delivery) Message() *inbound.Message { return d.msg }
 
 // Ack asks the server to confirm. The same answer comes when the message was
 // delivered to somebody else meanwhile: an acknowledgement fences nothing.
 func (d *delivery) Ack(ctx context.Context) error {
-	if _, err := d.c.request(ctx, &nats.Msg{Subject: d.reply, Data: []byte("+ACK")}); err != nil {
+	started := time.Now()
+	if err := d.c.acks.confirm(ctx, d.c.session.Load().ctx, d.reply, ackBody); err != nil {
+		err = d.c.explain(err, started)
 		return fmt.Errorf("acknowledge sequence %d of stream %s: %w", d.msg.Sequence, d.msg.Stream, err)
 	}
 	return nil

@@ -22,17 +22,19 @@ var (
 // Client speaks to the Web API of one organization as one user. It is safe for
 // use by many goroutines; both directions of the bridge share one.
 type Client struct {
-	root     root
-	auth     Authenticator
-	http     *http.Client
-	timeout  time.Duration
-	maxPage  int64
-	maxBody  int64
-	governor *governor
-	batches  *batcher // nil: every write is a request of its own
-	logger   *slog.Logger
-	tracer   trace.Tracer
-	measures *measures
+	root root
+	auth Authenticator
+	// transport is used without an http.Client around it: redirects and cookies are
+	// not wanted, and a deadline stands in the context.
+	transport http.RoundTripper
+	timeout   time.Duration
+	maxPage   int64
+	maxBody   int64
+	governor  *governor
+	batches   *batcher // nil: every write is a request of its own
+	logger    *slog.Logger
+	tracer    trace.Tracer
+	measures  *measures
 }
 
 // New makes a client. It sends nothing: errors are about the configuration.
@@ -54,16 +56,16 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		root:     r,
-		auth:     cfg.Auth,
-		http:     newHTTPClient(transport),
-		timeout:  cfg.Timeout,
-		maxPage:  cfg.MaxPageBytes,
-		maxBody:  cfg.MaxBodyBytes,
-		governor: newGovernor(cfg.MaxInFlight),
-		logger:   cfg.Logger,
-		tracer:   cfg.Tracer,
-		measures: m,
+		root:      r,
+		auth:      cfg.Auth,
+		transport: transport,
+		timeout:   cfg.Timeout,
+		maxPage:   cfg.MaxPageBytes,
+		maxBody:   cfg.MaxBodyBytes,
+		governor:  newGovernor(cfg.MaxInFlight),
+		logger:    cfg.Logger,
+		tracer:    cfg.Tracer,
+		measures:  m,
 	}
 	c.governor.changed, c.governor.waited = m.limited, m.waited
 	m.limited(cfg.MaxInFlight)
@@ -74,7 +76,11 @@ func New(cfg Config) (*Client, error) {
 }
 
 // Close drops idle connections. Requests that run are not touched.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() {
+	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
 
 // do makes one call: it waits for a slot and for the gate, adds credentials,
 // sends, and judges the answer. Credentials that the server refuses are renewed
@@ -110,7 +116,7 @@ func (c *Client) exchange(ctx context.Context, call *call, p *permit) error {
 // attempt makes one HTTP request. The request is returned to name the
 // credentials it carried; it is nil when none was sent.
 func (c *Client) attempt(ctx context.Context, call *call, p *permit) (*http.Request, error) {
-	req, err := c.newRequest(ctx, call)
+	req, err := c.newRequest(call)
 	if err != nil {
 		return nil, err
 	}

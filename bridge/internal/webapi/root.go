@@ -58,6 +58,14 @@ func (r root) origin() string { return r.scheme + "://" + r.host }
 // they are, but for blanks and bytes beyond ASCII, which no request line can
 // hold. It fails rather than address anything outside the root.
 func (r root) resolve(rel string) (*url.URL, error) {
+	if u := r.plain(rel); u != nil {
+		return u, nil
+	}
+	return r.parsed(rel)
+}
+
+// parsed makes the URL of any path.
+func (r root) parsed(rel string) (*url.URL, error) {
 	raw := r.origin() + r.path + escapeRest(rel)
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -68,6 +76,28 @@ func (r root) resolve(rel string) (*url.URL, error) {
 		return nil, fmt.Errorf("request address: %w", errForeignLink)
 	}
 	return u, nil
+}
+
+// plain makes the URL of a path in which nothing needs a second look: a single
+// segment without escapes, as most keys give. Every write passes here, and to parse
+// what was just composed is a large part of what its request costs. It returns nil
+// for anything else.
+func (r root) plain(rel string) *url.URL {
+	path, query, _ := strings.Cut(rel, "?")
+	if path == "" || path[0] == '.' {
+		return nil
+	}
+	for i := range len(path) {
+		c := path[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("()'=,-_.$", c) >= 0) {
+			return nil
+		}
+	}
+	if len(path) < len(rel) && query == "" || !plainText(query) || strings.Contains(query, "#") {
+		return nil
+	}
+	full := r.path + path
+	return &url.URL{Scheme: r.scheme, Host: r.host, Path: full, RawPath: full, RawQuery: query}
 }
 
 // relative cuts everything up to and including /api/data/vX.Y/ off a link and

@@ -48,6 +48,34 @@ func TestRootRefusesAddresses(t *testing.T) {
 	}
 }
 
+// What needs no parsing must ask for the very same as what is parsed.
+func FuzzAPlainPathAsksForTheSameAsAParsedOne(f *testing.F) {
+	for _, rel := range []string{
+		"accounts", "accounts(accountnumber='A-1')", "accounts(accountnumber='A-1')?$select=versionnumber",
+		"accounts(00000000-0000-0000-0000-000000000001)", "contacts(a='x',b=12.5)", "a..b", "..", ".", "..a", "a?b?c", "a?", "a?x#y", "a/b", "a%2e", "a b", "$batch", "",
+		"accounts?$select=name&$deltatoken=9190%2108", "a?\x7f",
+	} {
+		f.Add(rel)
+	}
+	r, err := newRoot("https://contoso.example/ORG", "v9.2")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, rel string) {
+		u := r.plain(rel)
+		if u == nil {
+			return
+		}
+		want, err := r.parsed(rel)
+		if err != nil {
+			t.Fatalf("%q: taken as plain, refused when parsed: %v", rel, err)
+		}
+		if u.RequestURI() != want.RequestURI() || u.Host != want.Host || u.Scheme != want.Scheme || u.Path != want.Path || u.String() != want.String() {
+			t.Fatalf("%q: plain %#v, parsed %#v", rel, u, want)
+		}
+	})
+}
+
 func TestLinksAreCutDownByteForByte(t *testing.T) {
 	t.Parallel()
 	const query = `accounts?$select=name&$deltatoken=919042%2108%2f22%2F2025%2008%3a10%3a44+x&y=http://other/`

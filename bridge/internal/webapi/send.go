@@ -19,16 +19,16 @@ import (
 )
 
 // newRequest makes the HTTP request of a call, without credentials.
-func (c *Client) newRequest(ctx context.Context, call *call) (*http.Request, error) {
+func (c *Client) newRequest(call *call) (*http.Request, error) {
 	u, err := c.root.resolve(call.path)
 	if err != nil {
 		return nil, &outcome.Error{Op: call.title(), Verdict: rejectOrStop(call), Reason: outcome.KeyCharacters, Err: err}
 	}
-	req := (&http.Request{
+	req := &http.Request{
 		Method: call.method, URL: u, Host: u.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: make(http.Header, 10),
-	}).WithContext(ctx)
+	}
 	if call.body != nil {
 		req.ContentLength = int64(len(call.body))
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(call.body)), nil }
@@ -73,7 +73,7 @@ func (c *Client) send(ctx context.Context, call *call, req *http.Request) (*answ
 		a.sent = got.Load() || !asked.Load()
 		return a, nil
 	}
-	resp, err := c.http.Do(req.WithContext(traced))
+	resp, err := c.transport.RoundTrip(req.WithContext(traced))
 	if err != nil {
 		return fail(err)
 	}
