@@ -33,11 +33,14 @@ func (c *Client) EnableChangeTracking(ctx context.Context, table string) error {
 	return c.change(ctx, http.MethodPost, "PublishXml", publish, nil)
 }
 
-// change writes metadata.
+// change writes metadata, or a record that counts as such. body may be nil.
 func (c *Client) change(ctx context.Context, method, path string, body any, header map[string]string) error {
-	raw, err := json.Marshal(body)
-	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
+	var raw []byte
+	if body != nil {
+		var err error
+		if raw, err = json.Marshal(body); err != nil {
+			return fmt.Errorf("%s %s: %w", method, path, err)
+		}
 	}
 	return c.do(ctx, &call{
 		op: opMetadata, method: method, path: path, name: path, body: raw, header: header, limit: c.maxBody,
