@@ -76,6 +76,10 @@ type WebAPIConfig struct {
 	BatchLinger time.Duration
 	Auth        AuthConfig
 	TLS         TLSConfig
+	// PublisherPrefix begins the names of what Apply defines, Solution is the unique
+	// name of the unmanaged solution it is added to, "" for the default one.
+	PublisherPrefix string
+	Solution        string
 	// Proxy is http://host:port, or "environment" for HTTPS_PROXY and friends; empty
 	// means none.
 	Proxy string
@@ -225,7 +229,7 @@ func (p position) problem(field, text string) schema.Problem {
 func DefaultConfig() Config {
 	return Config{
 		Prefix: "crm",
-		WebAPI: WebAPIConfig{Version: "v9.2", Timeout: 100 * time.Second, MaxInFlight: 52, BatchMax: 1, BatchLinger: 2 * time.Millisecond, Auth: AuthConfig{Method: "none"}},
+		WebAPI: WebAPIConfig{Version: "v9.2", Timeout: 100 * time.Second, MaxInFlight: 52, BatchMax: 1, BatchLinger: 2 * time.Millisecond, PublisherPrefix: "new", Auth: AuthConfig{Method: "none"}},
 		NATS: NATSConfig{
 			InboxPrefix: "_INBOX",
 		},

@@ -118,6 +118,7 @@ func (r *reader) webapi(m, root *yamltree.Map) {
 		c.TLS = r.tls(m.Map("tls"))
 	}
 	c.Proxy = r.proxy(m)
+	r.definitions(m)
 	m.Done()
 }
 

@@ -35,7 +35,7 @@ func TestAFullFileSetsEveryField(t *testing.T) {
 				ClientID: "00000000-0000-0000-0000-000000000001", ClientSecret: secret,
 			},
 			TLS:   TLSConfig{CAFile: "/etc/ssl/contoso.pem", CertFile: "/etc/ssl/bridge.pem", KeyFile: "/etc/ssl/bridge.key"},
-			Proxy: "http://outgoing.contoso.example:3128",
+			Proxy: "http://outgoing.contoso.example:3128", PublisherPrefix: "contoso", Solution: "ContosoBridge",
 		},
 		NATS: NATSConfig{
 			URLs: []string{"nats://a:4222", "tls://b:4222"}, User: "bridge", Password: secret, InboxPrefix: "_INBOX_bridge",
@@ -65,7 +65,8 @@ func TestAFullFileSetsEveryField(t *testing.T) {
 			}},
 		},
 		Admin:    AdminConfig{Listen: "0.0.0.0:8080", AllowRemote: true, AllowedHosts: []string{"bridge.contoso.example"}},
-		Doorbell: DoorbellConfig{Listen: "0.0.0.0:8443", Path: "/ring", Key: secret, Name: "x-ring-key", Gap: 5 * time.Second},
+		Doorbell: DoorbellConfig{Listen: "0.0.0.0:8443", Path: "/ring", Key: secret, Name: "x-ring-key", Gap: 5 * time.Second,
+			Register: RegisterConfig{URL: "https://bridge.contoso.example/ring", Auth: "header"}},
 	}
 	opts := []cmp.Option{
 		cmp.AllowUnexported(Secret{}), cmpopts.IgnoreUnexported(TableConfig{}, RouteConfig{}),

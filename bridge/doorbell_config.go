@@ -21,7 +21,8 @@ type DoorbellConfig struct {
 	Key  Secret
 	Name string
 	// Gap is the least time between two polls of a table that rings cause.
-	Gap time.Duration
+	Gap      time.Duration
+	Register RegisterConfig
 }
 
 // minDoorbellKey keeps keys out that could be guessed.
@@ -46,8 +47,11 @@ func (r *reader) doorbell(m *yamltree.Map) {
 	switch {
 	case c.Listen != "" && !m.Has("key"):
 		m.Note("key", "required with listen: the key that every ring must bring; write ${NAME} or ${file:/path}")
-	case c.Listen != "" && c.Key.Text() != "" && len(c.Key.Text()) < minDoorbellKey:
+	case c.Key.Text() != "" && len(c.Key.Text()) < minDoorbellKey:
 		m.Note("key", "at least %d characters", minDoorbellKey)
+	}
+	if m.Has("register") {
+		r.register(m.Map("register"), m)
 	}
 	m.Done()
 }

@@ -74,10 +74,7 @@ var _ inbound.Feed = (*Feed)(nil)
 // can be changed without loss (ack_wait, max_ack_pending, priority_timeout,
 // max_deliver, backoff).
 func (c *Conn) Feed(ctx context.Context, cfg FeedConfig) (*Feed, error) {
-	cfg.AckWait = cmp.Or(cfg.AckWait, 30*time.Second)
-	cfg.PinnedTTL = cmp.Or(cfg.PinnedTTL, cfg.AckWait)
-	cfg.MaxAckPending = cmp.Or(cfg.MaxAckPending, 1000)
-	cfg.Prefetch = min(cmp.Or(cfg.Prefetch, 64), cfg.MaxAckPending)
+	cfg = cfg.withDefaults()
 	f := &Feed{c: c, cfg: cfg, log: cfg.Logger}
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)
@@ -86,6 +83,14 @@ func (c *Conn) Feed(ctx context.Context, cfg FeedConfig) (*Feed, error) {
 		return nil, fmt.Errorf("consumer %s of stream %s: %w", cfg.Durable, cfg.Stream, err)
 	}
 	return f, nil
+}
+
+func (cfg FeedConfig) withDefaults() FeedConfig {
+	cfg.AckWait = cmp.Or(cfg.AckWait, 30*time.Second)
+	cfg.PinnedTTL = cmp.Or(cfg.PinnedTTL, cfg.AckWait)
+	cfg.MaxAckPending = cmp.Or(cfg.MaxAckPending, 1000)
+	cfg.Prefetch = min(cmp.Or(cfg.Prefetch, 64), cfg.MaxAckPending)
+	return cfg
 }
 
 func (f *Feed) open(ctx context.Context) error {
