@@ -64,7 +64,7 @@ func TestAFullFileSetsEveryField(t *testing.T) {
 				ParkAfter: 5 * time.Second, AmbiguityBound: time.Minute, StopAfter: 50,
 			}},
 		},
-		Admin:    AdminConfig{Listen: "0.0.0.0:8080", AllowRemote: true, AllowedHosts: []string{"bridge.contoso.example"}},
+		Admin: AdminConfig{Listen: "0.0.0.0:8080", AllowRemote: true, AllowedHosts: []string{"bridge.contoso.example"}},
 		Doorbell: DoorbellConfig{Listen: "0.0.0.0:8443", Path: "/ring", Key: secret, Name: "x-ring-key", Gap: 5 * time.Second,
 			Register: RegisterConfig{URL: "https://bridge.contoso.example/ring", Auth: "header"}},
 	}

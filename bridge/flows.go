@@ -85,18 +85,13 @@ func (b *Bridge) newRoutes(ctx context.Context, programs map[string]*mapping.Pro
 		cfg := inbound.RouteConfig{
 			Name: c.Name, Format: c.Format, EventType: c.PlainType, Unmatched: c.Unmatched, Concurrency: c.Concurrency,
 			AckWait: c.AckWait, Receipts: c.Receipts, Shadow: c.Shadow, GiveUpParked: c.GiveUp,
-			MaxHeld: max(inbound.DefaultMaxHeld, c.Concurrency), Grace: b.cfg.ShutdownGrace,
+			MaxHeld: maxHeld(c), Grace: b.cfg.ShutdownGrace,
 			ParkAfter: c.ParkAfter, AmbiguityBound: c.AmbiguityBound, StopWindow: c.StopAfter,
 		}
 		if cfg.AmbiguityBound == 0 {
 			cfg.AmbiguityBound = -1
 		}
-		feed, err := b.conn.Feed(ctx, jet.FeedConfig{
-			Stream: c.Stream, Durable: b.durable(c.Name), Subjects: c.Subjects,
-			Start:   jet.Start(c.Start),
-			AckWait: c.AckWait, MaxAckPending: cfg.MaxHeld, PinnedTTL: c.AckWait,
-			Mode: jet.Mode(b.cfg.Provision), Logger: b.log.With("route", c.Name),
-		})
+		feed, err := b.conn.Feed(ctx, b.feedConfig(c))
 		if err != nil {
 			return nil, fmt.Errorf("route %s: %w", c.Name, err)
 		}
@@ -124,6 +119,19 @@ func (b *Bridge) newRoutes(ctx context.Context, programs map[string]*mapping.Pro
 		routes = append(routes, &route{name: name, route: r, feed: feed, held: held})
 	}
 	return routes, nil
+}
+
+// maxHeld is how many messages of a route may be unsettled.
+func maxHeld(c RouteConfig) int { return max(inbound.DefaultMaxHeld, c.Concurrency) }
+
+// feedConfig is the consumer that a route needs.
+func (b *Bridge) feedConfig(c RouteConfig) jet.FeedConfig {
+	return jet.FeedConfig{
+		Stream: c.Stream, Durable: b.durable(c.Name), Subjects: c.Subjects,
+		Start:   jet.Start(c.Start),
+		AckWait: c.AckWait, MaxAckPending: maxHeld(c), PinnedTTL: c.AckWait,
+		Mode: jet.Mode(b.cfg.Provision), Logger: b.log.With("route", c.Name),
+	}
 }
 
 // durable is the consumer's name: the same for every copy of the bridge, so that

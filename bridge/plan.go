@@ -2,7 +2,9 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"cebridge/bridge/internal/jet"
 	"cebridge/schema"
@@ -11,7 +13,8 @@ import (
 // Change is one thing that is not as the configuration needs it. The JSON names are
 // a contract.
 type Change struct {
-	// Kind is stream or change_tracking; Name is the stream or table.
+	// Kind is change_tracking, alternate_key, webhook, stream or consumer; Name is the
+	// table, the key with its table, the endpoint or step, the stream or the consumer.
 	Kind string `json:"kind"`
 	Name string `json:"name"`
 	// What says what is to be done, Consequence what that entails; "" for nothing
@@ -24,33 +27,61 @@ type Change struct {
 
 // The kinds of a change.
 const (
-	changeStream   = "stream"
 	changeTracking = "change_tracking"
+	changeKey      = "alternate_key"
+	changeWebhook  = "webhook"
+	changeStream   = "stream"
+	changeConsumer = "consumer"
 )
+
+// planned is a change with the way to make it.
+type planned struct {
+	Change
+	// make makes the change; nil for what another step makes along with its own.
+	make func(context.Context) error
+	// wait, if set, is called after all changes were made, and returns when the change
+	// is in force.
+	wait func(context.Context) error
+}
+
+// ApplyOptions tune Apply and Plan. The zero value is what most need.
+type ApplyOptions struct {
+	// Reactivate has the indexes of failed alternate keys built again, which is
+	// otherwise left to a person.
+	Reactivate bool
+	// Wait bounds the time until the indexes of alternate keys are built; 0 is 30
+	// minutes.
+	Wait time.Duration
+	// Report is told each change when it was made, and what is waited for.
+	Report func(text string)
+}
+
+// ErrNotInForce is wrapped when everything was made but an alternate key is not Active
+// yet. It becomes so without the bridge; Apply may be called again to wait on.
+var ErrNotInForce = errors.New("not in force yet")
+
+// defaultKeyWait is how long Apply waits for indexes.
+const defaultKeyWait = 30 * time.Minute
 
 // Plan lists what Apply would change, what cannot be taken back first. A
 // configuration that does not fit the organization fails with schema.Problems.
 func (o *Operator) Plan(ctx context.Context) ([]Change, error) {
-	tables, err := o.untracked(ctx)
+	plan, err := o.plan(ctx, ApplyOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
-	changes := []Change{}
-	for _, t := range tables {
-		changes = append(changes, Change{
-			Kind: changeTracking, Name: t, What: "switch change tracking on",
-			Consequence: "online it cannot be switched off again; the change is published to all users",
-		})
-	}
-	streams, err := o.planStreams(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("plan: %w", err)
-	}
-	return append(changes, streams...), nil
+	return changesOf(plan), nil
 }
 
-// untracked are the tables to follow whose change tracking is off.
-func (o *Operator) untracked(ctx context.Context) ([]string, error) {
+func changesOf(plan []planned) []Change {
+	changes := []Change{}
+	for _, p := range plan {
+		changes = append(changes, p.Change)
+	}
+	return changes
+}
+
+func (o *Operator) plan(ctx context.Context, opt ApplyOptions) ([]planned, error) {
 	if err := o.crm(ctx); err != nil {
 		return nil, err
 	}
@@ -58,77 +89,68 @@ func (o *Operator) untracked(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var off []string
-	var problems schema.Problems
+	plan, problems := o.planTracking(cat)
+	missing := o.planMissingKeys(cat)
+	if _, ps := o.b.compile(declaredKeys(cat, missing)); len(ps) > 0 {
+		for _, n := range missing {
+			advise(ps, n, cat[n.Table])
+		}
+		problems = append(problems, ps...)
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	for _, part := range []func(context.Context) ([]planned, error){
+		func(ctx context.Context) ([]planned, error) { return o.planKeys(ctx, cat, missing, opt) },
+		o.planWebhook, o.planStreams, o.planConsumers,
+	} {
+		more, err := part(ctx)
+		if err != nil {
+			return nil, err
+		}
+		plan = append(plan, more...)
+	}
+	return plan, nil
+}
+
+// planTracking lists the tables to follow whose change tracking is off, and what else
+// is wrong with the tables.
+func (o *Operator) planTracking(cat schema.Catalog) (plan []planned, problems schema.Problems) {
 	for _, c := range o.b.cfg.Outbound.Tables {
 		if t := cat[c.Table]; t != nil && !t.ChangeTracking {
-			off = append(off, c.Table)
+			plan = append(plan, planned{
+				Change: Change{
+					Kind: changeTracking, Name: c.Table, What: "switch change tracking on",
+					Consequence: "online it cannot be switched off again; the change is published to all users",
+				},
+				make: func(ctx context.Context) error { return o.b.client.EnableChangeTracking(ctx, c.Table) },
+			})
 			on := *t
 			on.ChangeTracking = true
 			cat[c.Table] = &on // so that only other problems are left
 		}
 		problems = append(problems, checkTable(c, cat)...)
 	}
-	if len(problems) > 0 {
-		return nil, problems
-	}
-	return off, nil
+	return plan, problems
 }
 
-func (o *Operator) planStreams(ctx context.Context) (changes []Change, err error) {
-	b := o.b
-	events := jet.EventStream{
-		Name: b.EventStream(), Subjects: b.names.EventSubjects(), Replicas: b.cfg.Stream.Replicas,
-		HistoryPerRecord: b.cfg.Stream.HistoryPerRecord, MaxBytes: b.cfg.Stream.MaxBytes,
+// Apply makes the changes of the present plan and returns what it made, also beside an
+// error. Nothing is changed while a person is needed for any of them, nor when the
+// configuration forbids it (provision: none or verify). It returns once the alternate
+// keys are Active, and may be interrupted and called again at any time.
+func (o *Operator) Apply(ctx context.Context, opt ApplyOptions) ([]Change, error) {
+	if opt.Report == nil {
+		opt.Report = func(string) {}
 	}
-	eventsExist, diffs, err := b.conn.CompareEventStream(ctx, events)
+	if opt.Wait <= 0 {
+		opt.Wait = defaultKeyWait
+	}
+	plan, err := o.plan(ctx, opt)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("apply: %w", err)
 	}
-	deadExists, deadDiffs, err := b.conn.CompareDeadStream(ctx, b.names.DeadStream(), b.names.DeadSubjects(), b.cfg.Stream.Replicas)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case !eventsExist && deadExists:
-		changes = append(changes, Change{Kind: changeStream, Name: events.Name, Person: true,
-			What:        "it is gone, although the stream of dead letters is there",
-			Consequence: "an empty one in its place would hide the loss: restore it from a backup, or remove " + b.names.DeadStream() + " to start anew"})
-	case !eventsExist:
-		changes = append(changes, Change{Kind: changeStream, Name: events.Name, What: "create it"})
-	}
-	changes = append(changes, differences(events.Name, diffs)...)
-	if !deadExists {
-		changes = append(changes, Change{Kind: changeStream, Name: b.names.DeadStream(), What: "create it"})
-	}
-	changes = append(changes, differences(b.names.DeadStream(), deadDiffs)...)
-	for _, s := range b.cfg.Inbound.Streams {
-		exists, err := b.conn.StreamExists(ctx, s.Name)
-		if err != nil {
-			return nil, err
-		}
-		if !exists {
-			changes = append(changes, Change{Kind: changeStream, Name: s.Name, What: "create it"})
-		}
-	}
-	return changes, nil
-}
-
-func differences(stream string, diffs []jet.Difference) (changes []Change) {
-	for _, d := range diffs {
-		changes = append(changes, Change{Kind: changeStream, Name: stream, Person: d.Danger != "", Consequence: d.Danger,
-			What: fmt.Sprintf("%s is %s, want %s", d.Setting, d.Have, d.Want)})
-	}
-	return changes
-}
-
-// Apply makes the changes of the present plan and returns what it made. Nothing is
-// changed while a person is needed for any of them, nor when the configuration
-// forbids it (provision: none or verify).
-func (o *Operator) Apply(ctx context.Context) ([]Change, error) {
-	plan, err := o.Plan(ctx)
-	if err != nil || len(plan) == 0 {
-		return plan, err
+	if len(plan) == 0 {
+		return []Change{}, nil
 	}
 	for _, c := range plan {
 		if c.Person {
@@ -138,16 +160,41 @@ func (o *Operator) Apply(ctx context.Context) ([]Change, error) {
 	if mode := jet.Mode(o.b.cfg.Provision); mode != jet.ProvisionApply {
 		return nil, fmt.Errorf("apply: the configuration says provision: %s; nothing was changed", mode)
 	}
-	for i, c := range plan {
-		if c.Kind != changeTracking {
+	made := []Change{}
+	for _, p := range plan {
+		if p.make != nil {
+			if err := p.make(ctx); err != nil {
+				return made, fmt.Errorf("apply: %s %s: %s: %w", p.Kind, p.Name, p.What, err)
+			}
+		}
+		made = append(made, p.Change)
+		if p.wait == nil || p.make != nil {
+			opt.Report(p.Kind + " " + p.Name + ": done: " + p.What)
+		}
+	}
+	return made, o.waitForKeys(ctx, plan, opt)
+}
+
+// waitForKeys waits for all keys, also when one of them has failed, and tells of every
+// one that is not Active.
+func (o *Operator) waitForKeys(ctx context.Context, plan []planned, opt ApplyOptions) error {
+	limited, cancel := context.WithTimeout(ctx, opt.Wait)
+	defer cancel()
+	var errs []error
+	for _, p := range plan {
+		if p.wait == nil {
 			continue
 		}
-		if err := o.b.client.EnableChangeTracking(ctx, c.Name); err != nil {
-			return plan[:i], fmt.Errorf("apply: switch change tracking on for table %s: %w", c.Name, err)
+		err := p.wait(limited)
+		switch {
+		case err == nil:
+			continue
+		case ctx.Err() != nil:
+			return fmt.Errorf("apply: interrupted: %s %s: %w: the server goes on by itself; run apply again to wait on: %w", p.Kind, p.Name, ErrNotInForce, ctx.Err())
+		case limited.Err() != nil:
+			err = fmt.Errorf("%w after %s: the server goes on by itself; run apply again to wait on", ErrNotInForce, opt.Wait)
 		}
+		errs = append(errs, fmt.Errorf("apply: %s %s: %w", p.Kind, p.Name, err))
 	}
-	if err := o.b.provideStreams(ctx); err != nil {
-		return nil, fmt.Errorf("apply: %w", err)
-	}
-	return plan, nil
+	return errors.Join(errs...)
 }

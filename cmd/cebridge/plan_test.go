@@ -81,3 +81,51 @@ outbound: {type_prefix: com.contoso.crm, tables: {account: {columns: [nmae]}}}
 	}
 	contains(t, "stderr", errs, path+":4:", "table account has no column nmae")
 }
+
+func TestApplyDefinesAKeyAndNamesWhyItFailed(t *testing.T) {
+	t.Parallel()
+	s, url := simulator(t)
+	path := file(t, "key.yaml", fmt.Sprintf(`org: contoso
+webapi: {url: %q, publisher_prefix: contoso}
+nats: {embedded: {dir: %q}}
+inbound:
+  streams: {ERP: {subjects: [erp.>]}}
+  routes: {erp: {stream: ERP, start: new, table: account, key: {fax: data.id}, columns: {name: data.name}}}
+`, url, t.TempDir()))
+	code, out, errs := once(t, "plan", "-c", path, "--output", "json")
+	var plan []bridge.Change
+	if err := json.Unmarshal([]byte(out), &plan); code != 3 || err != nil || len(plan) != 5 || plan[0].Kind != "alternate_key" ||
+		plan[0].What != "define alternate key contoso_cebridge_fax for route erp" {
+		t.Fatalf("plan: code %d, %v: %s%s", code, err, out, errs)
+	}
+	var last string
+	for range 2 {
+		id, err := s.Insert("account", map[string]any{"name": "x", "fax": "1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = id
+	}
+	code, out, errs = once(t, "apply", "-c", path, "--yes")
+	if code != 1 || out != "" {
+		t.Errorf("apply with duplicates: code %d: %s", code, out)
+	}
+	contains(t, "stderr", errs, "alternate_key account (fax): done: define", "records share a value", "apply --reactivate")
+	code, out, _ = once(t, "plan", "-c", path)
+	if code != 3 {
+		t.Errorf("plan of a failed key: code %d", code)
+	}
+	contains(t, "plan", out, "the index of contoso_cebridge_fax for route erp has failed", "a person must decide")
+	if err := s.Delete("account", last); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs = once(t, "apply", "-c", path, "--yes", "--reactivate"); code != 0 {
+		t.Errorf("reactivate: code %d: %s%s", code, out, errs)
+	}
+	if code, out, _ = once(t, "plan", "-c", path); code != 0 || out != "nothing to change\n" {
+		t.Errorf("plan afterwards: code %d: %s", code, out)
+	}
+	if code, _, errs = once(t, "apply", "-c", path, "--yes", "--timeout", "0s"); code != 2 || !strings.Contains(errs, "--timeout") {
+		t.Errorf("no time: code %d: %s", code, errs)
+	}
+}

@@ -98,6 +98,9 @@
 // from the mapping and kinds and lengths of values, never values of the event,
 // which may be personal data.
 //
+// KeyNeeds lists the alternate keys that a mapping relies on, declared or not, so that
+// they can be defined before it compiles.
+//
 // Sources: Microsoft Learn, "Use an alternate key to reference a record",
 // "Upsert a table row", "Associate and disassociate table rows", "Web API
 // navigation properties", "Behavior and format of the date and time column",

@@ -80,7 +80,9 @@ func (c *Client) baseLanguage(ctx context.Context) (int, error) {
 	return found.Value[0].Code, nil
 }
 
-// Key reads one key; nil when the table has none of that logical name.
+// Key reads one key as it is now, past the server's cache of definitions; nil when the
+// table has none of that logical name. Source of the header Consistency: developer
+// guide, "Query table definitions using the Web API".
 func (c *Client) Key(ctx context.Context, table, name string) (*Key, error) {
 	if !validName(table) || !validName(name) {
 		return nil, badName(table, name)
@@ -89,7 +91,7 @@ func (c *Client) Key(ctx context.Context, table, name string) (*Key, error) {
 		keyDefinition
 		AsyncJob json.RawMessage
 	}
-	err := c.metadataQuery(ctx, definitionPath(table)+"/Keys(LogicalName='"+name+"')", &d)
+	err := c.metadataQueryWith(ctx, definitionPath(table)+"/Keys(LogicalName='"+name+"')", map[string]string{"Consistency": "Strong"}, &d)
 	if unknownTable(err) {
 		return nil, nil
 	}

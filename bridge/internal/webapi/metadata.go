@@ -155,9 +155,14 @@ func (c *Client) columnFacts(ctx context.Context, t *schema.Table) error {
 
 // metadataQuery makes one GET and decodes its answer.
 func (c *Client) metadataQuery(ctx context.Context, path string, into any) error {
+	return c.metadataQueryWith(ctx, path, nil, into)
+}
+
+// metadataQueryWith sends headers along.
+func (c *Client) metadataQueryWith(ctx context.Context, path string, header map[string]string, into any) error {
 	name, _, _ := strings.Cut(path, "?")
 	return c.do(ctx, &call{
-		op: opMetadata, method: http.MethodGet, path: path, name: name, limit: c.maxBody,
+		op: opMetadata, method: http.MethodGet, path: path, name: name, header: header, limit: c.maxBody,
 		accept: func(status int, _ http.Header, body io.Reader) error {
 			if status != http.StatusOK {
 				return &malformed{fmt.Sprintf("status %d does not answer a query", status)}
