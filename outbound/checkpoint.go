@@ -99,6 +99,9 @@ type Resync struct {
 	Began time.Time `json:"began"`
 	// Force lifts the bound on deletes: a person said so.
 	Force bool `json:"force,omitempty"`
+	// Deleted counts the deletes that it published: the bound holds for all of them,
+	// whatever restarts it had.
+	Deleted int `json:"deleted,omitempty"`
 	// Loading: it took over an initial load, so unknown records are loaded.
 	Loading bool `json:"loading,omitempty"`
 }

@@ -30,6 +30,11 @@ func (w *Worker) submit(ctx context.Context, s *session, b *part, next Checkpoin
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if n := b.deletes(); n > 0 && next.Resync != nil {
+		counted := *next.Resync
+		counted.Deleted += n
+		next.Resync, s.at.Resync = &counted, &counted
+	}
 	next.Attempt, next.Written = rand.Text(), time.Now()
 	b.next, s.stored = next, next
 	fl := &flight{part: b, done: make(chan struct{})}

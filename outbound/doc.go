@@ -78,7 +78,9 @@
 // record; candidates are those whose last event is not later than the fence at which
 // the read began. The set is lost in a crash: the read begins anew, and the compare
 // skips what it published. Nothing is deleted once more than MaxDeletes are found to
-// be gone: the table halts until Resync(true). Notices resync.started,
+// be gone, those before a crash included: the table halts until Resync(true). A
+// candidate is gone only by the source's own word about that record (Confirmer, 500 at a
+// time); a missing right or an answer that is not whole is a failure, never a delete. Notices resync.started,
 // resync.finished and resync.halted stand on the table's notice subject, in the same
 // commits. Three resyncs in a row without a good round after one halt the table.
 //

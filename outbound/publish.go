@@ -141,6 +141,16 @@ func (p *part) holds(subject string) bool {
 	return false
 }
 
+// deletes counts the part's deletes.
+func (p *part) deletes() (n int) {
+	for i := range p.events {
+		if p.events[i].Change == event.Deleted {
+			n++
+		}
+	}
+	return n
+}
+
 // due tells whether a position without events is worth a commit of its own.
 func (w *Worker) due(s *session, next *Checkpoint, now time.Time) bool {
 	age := now.Sub(s.stored.Written)

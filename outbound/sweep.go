@@ -30,10 +30,11 @@ var errEnough = errors.New("enough")
 // sweep ends a pass: it publishes a delete for every record that the stream says
 // is live, the pass did not meet, and the source confirms to be gone. It returns
 // the events that are not committed yet and how many deletes there are in all.
-// Nothing is published once more are found than the bound allows.
+// Nothing is published once more are found than the bound allows. A failure on the
+// way leaves what was committed; the deletes in it count when the sweep begins anew.
 func (w *Worker) sweep(ctx context.Context, s *session, f *fetching) (rest *part, deleted int, err error) {
 	limit := w.deleteLimit(s)
-	rest = newPart(0)
+	rest, deleted = newPart(0), s.at.Resync.Deleted
 	for {
 		list, more, err := w.unseen(ctx, s)
 		if err != nil {

@@ -33,7 +33,7 @@ const (
 	WebAPIInFlight  = "cebridge.webapi.in_flight"     // requests running
 	WebAPILimit     = "cebridge.webapi.limit"         // requests that may run at once
 	WebAPIWait      = "cebridge.webapi.wait"          // s a request waited before it was sent, by direction and reason
-	WebAPIBatched   = "cebridge.webapi.batched"       // writes answered inside of $batch requests, by operation and status
+	WebAPIBatched   = "cebridge.webapi.batched"       // requests answered inside of $batch requests, by operation and status
 	TokenExpiry     = "cebridge.webapi.token.expiry"  // s until the access token ends
 	DoorbellRings   = "cebridge.doorbell.rings"       // rings of the doorbell, by result
 	BuildInfo       = "cebridge.build_info"           // 1, with version and Go version

@@ -36,7 +36,7 @@ func (b *batcher) send(life context.Context, riders []*passenger, permit *permit
 		// One address is not acceptable: the halves will tell which.
 		return riders, refused
 	}
-	call, reply := b.batchCall(body, boundary, len(riders))
+	call, reply := b.client.batchCall(body, boundary, len(riders))
 	err = b.client.exchange(ctx, call, permit)
 	switch {
 	case err == nil:
@@ -91,19 +91,19 @@ type batchReply struct {
 }
 
 // batchCall is the request of a batch.
-func (b *batcher) batchCall(body []byte, boundary string, n int) (*call, *batchReply) {
+func (c *Client) batchCall(body []byte, boundary string, n int) (*call, *batchReply) {
 	reply := &batchReply{}
-	c := &call{
+	batch := &call{
 		op: opBatch, method: http.MethodPost, path: "$batch", name: "$batch of " + strconv.Itoa(n), body: body,
 		header: map[string]string{
 			"Content-Type": `multipart/mixed; boundary="` + boundary + `"`,
 			"Prefer":       "odata.continue-on-error",
 		},
-		limit:  b.client.maxBody,
+		limit:  c.maxBody,
 		reads:  func(h http.Header) bool { return boundaryOf(h) != "" },
 		failed: func(a answer) { reply.failed = &a },
 	}
-	c.accept = func(status int, header http.Header, body io.Reader) error {
+	batch.accept = func(status int, header http.Header, body io.Reader) error {
 		boundary := boundaryOf(header)
 		if boundary == "" {
 			return &malformed{"the answer to a batch is not a batch"}
@@ -126,7 +126,7 @@ func (b *batcher) batchCall(body []byte, boundary string, n int) (*call, *batchR
 		}
 		return nil
 	}
-	return c, reply
+	return batch, reply
 }
 
 // deliver hands out the parts of an answer. It does so while the request still

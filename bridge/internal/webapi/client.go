@@ -15,8 +15,9 @@ import (
 )
 
 var (
-	_ outbound.Source = (*Client)(nil)
-	_ inbound.Writer  = (*Client)(nil)
+	_ outbound.Source    = (*Client)(nil)
+	_ outbound.Confirmer = (*Client)(nil)
+	_ inbound.Writer     = (*Client)(nil)
 )
 
 // Client speaks to the Web API of one organization as one user. It is safe for
@@ -32,6 +33,7 @@ type Client struct {
 	maxBody   int64
 	governor  *governor
 	batches   *batcher // nil: every write is a request of its own
+	lookUps   lookUps
 	logger    *slog.Logger
 	tracer    trace.Tracer
 	measures  *measures

@@ -50,6 +50,12 @@
 //   - Find reads up to 1,000 records by id in one request: a GET for up to 50 of them,
 //     whose conditions fit an address of 4 KiB, else one $batch of such GETs. The first
 //     part that failed is the error of all.
+//   - A record is missing (Exists, Missing) only by the API's own word about that very
+//     record: status 404 with the code of a record that does not exist, or a text
+//     that names its id. A missing right (403) is an error, never an absence. Missing
+//     looks many records up in one $batch of reads, and concludes nothing from an
+//     answer that is cut, has too few or too many parts, or one part that is anything
+//     else. Throttling inside of a batch closes the gate like any other.
 //   - Refused credentials (401) are renewed once a request, by one renewal for
 //     all; the second refusal is returned as outcome.Reauthenticate, or as
 //     outcome.Stop when no credentials are configured.
@@ -57,7 +63,7 @@
 // # Bounds
 //
 // Requests in flight and connections: Config.MaxInFlight. Writes a batch: 1,000 and
-// 4 MiB; time that a write waits for company: Config.Batch.Linger. Time of a request,
+// 4 MiB; reads a batch: 500; time that a write waits for company: Config.Batch.Linger. Time of a request,
 // body included: Config.Timeout; waiting for a slot or for the server's leave
 // does not count and ends with the caller's context. Bytes after decompression:
 // Config.MaxPageBytes and MaxBodyBytes, 64 KiB of a failed answer, 256 KiB of a

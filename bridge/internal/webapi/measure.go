@@ -67,7 +67,7 @@ func newMeasures(m metric.Meter) (*measures, error) {
 		metric.WithUnit("s"), metric.WithDescription("Time that a request had to wait before it was sent: for a slot, or as the server asked."),
 		metric.WithExplicitBucketBoundaries(0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600))
 	s.batched, errs[6] = m.Int64Counter(telemetry.WebAPIBatched,
-		metric.WithUnit("{write}"), metric.WithDescription("Writes that were answered inside of $batch requests."))
+		metric.WithUnit("{request}"), metric.WithDescription("Requests that were answered inside of $batch requests."))
 	return s, errors.Join(errs[:]...)
 }
 

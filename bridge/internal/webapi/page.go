@@ -151,35 +151,6 @@ func preferTracked(size int) string {
 	return "odata.track-changes,odata.maxpagesize=" + strconv.Itoa(size)
 }
 
-// Exists implements outbound.Source. Only the API's own word that the record is
-// not there counts as absent; every other failure is an error.
-func (c *Client) Exists(ctx context.Context, q outbound.Query, id string) (bool, error) {
-	t := q.Table
-	if t == nil || !validName(t.EntitySet) || !validName(t.PrimaryID) || !schema.IsGUID(id) {
-		return false, &outcome.Error{Op: "GET", Verdict: outcome.Stop, Reason: outcome.Config,
-			Message: "a record is asked for without a table or a GUID"}
-	}
-	err := c.do(ctx, &call{
-		op: opExists, method: http.MethodGet, limit: c.maxBody,
-		path: t.EntitySet + "(" + id + ")?$select=" + t.PrimaryID,
-		name: t.EntitySet + "(" + id + ")",
-		accept: func(status int, _ http.Header, body io.Reader) error {
-			row, err := readObject(status, body)
-			if err != nil {
-				return err
-			}
-			if got := textOf(row[t.PrimaryID]); !strings.EqualFold(got, id) {
-				return &malformed{"another record than the one asked for"}
-			}
-			return nil
-		},
-	})
-	if e := outcome.Of(err); e != nil && e.Reason == outcome.NotFound {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // readObject reads an answer that must be one JSON object with status 200.
 func readObject(status int, body io.Reader) (map[string]json.RawMessage, error) {
 	if status != http.StatusOK {

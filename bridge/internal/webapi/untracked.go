@@ -61,7 +61,7 @@ func (c *Client) Record(ctx context.Context, q outbound.Query, id string) (*outb
 			return nil
 		},
 	})
-	if e := outcome.Of(err); e != nil && e.Reason == outcome.NotFound {
+	if saysGone(outcome.Of(err), id) {
 		return nil, nil
 	}
 	if err != nil {
