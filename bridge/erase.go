@@ -228,7 +228,7 @@ func (o *Operator) keysOf(table string, last outbound.Stored) (keyTexts, error) 
 		}
 		for _, use := range route.Mapping.Keys() {
 			if parts, values := keyParts(use.Columns, data.Record); use.Table == table && parts != nil {
-				keys = append(keys, keyText{route.Name, route.Mapping.Table() == table, parts, values})
+				keys = append(keys, keyText{route.Name, route.Mapping.Writes(table), parts, values})
 			}
 		}
 	}

@@ -55,6 +55,22 @@ func Compile(s *Spec, catalog schema.Catalog, o Options) (*Program, schema.Probl
 	}
 	c.readExample()
 	p := &Program{operation: s.operation, wantResult: o.WantResult}
+	if s.writes != nil {
+		p.when = c.condition(s.when)
+		c.writes(p)
+	} else {
+		c.write(p)
+	}
+	p.revision = c.revision(s.revision)
+	if len(c.problems) > 0 {
+		return nil, c.sorted()
+	}
+	return p, nil
+}
+
+// write compiles the mapping of one write.
+func (c *compiler) write(p *Program) {
+	s := c.spec
 	if s.table.text == "" {
 		c.add(s.at, "table is missing: name the table to write")
 	} else {
@@ -70,11 +86,6 @@ func Compile(s *Spec, catalog schema.Catalog, o Options) (*Program, schema.Probl
 		p.hasOnCreate = true
 	}
 	c.statePairs(p)
-	p.revision = c.revision(s.revision)
-	if len(c.problems) > 0 {
-		return nil, c.sorted()
-	}
-	return p, nil
 }
 
 // lookUpTable finds a table or reports it.

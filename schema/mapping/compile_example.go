@@ -33,7 +33,10 @@ func (c *compiler) exampleHas(p *program) {
 	}
 	walk(p.root, func(e celast.Expr) {
 		full, ok := pathOf(e)
-		if !ok || full.root != "data" || len(full.steps) == 0 {
+		if !ok || len(full.steps) == 0 {
+			return
+		}
+		if full.root != "data" && (full.root != "item" || !c.example.inItem || shadowed(p.root, "item")) {
 			return
 		}
 		last := full.steps[len(full.steps)-1]
@@ -62,7 +65,7 @@ func (c *compiler) exampleHas(p *program) {
 
 // exampleFits reports a copied value of the example that its column refuses.
 func (c *compiler) exampleFits(p *program, check func(value) string) {
-	if c.example == nil || p.path == nil || p.path.root != "data" {
+	if c.example == nil || p.path == nil || p.path.root != "data" && (p.path.root != "item" || !c.example.inItem) {
 		return
 	}
 	found, missing, _ := p.path.find(c.example)

@@ -28,6 +28,10 @@ type view struct {
 	decoded bool
 	data    any
 	dataErr error
+	// item and index are those of a for_each, when inItem is set.
+	item   any
+	index  int
+	inItem bool
 }
 
 // root returns a variable; false when the event does not have it.
@@ -39,6 +43,10 @@ func (v *view) root(name string) (any, bool) {
 			return nil, false
 		}
 		return v.data, true
+	case "item":
+		return v.item, v.inItem
+	case "index":
+		return v.index, v.inItem
 	case "attributes":
 		return extensions(v.event), true
 	case "id":

@@ -1,4 +1,4 @@
-// Package mapping turns an inbound CloudEvent into one keyed write.
+// Package mapping turns an inbound CloudEvent into a keyed write, or several.
 //
 // A mapping is the part of a route that says which record an event is about and
 // what to write to it. YAML carries the structure, CEL (cel.dev) the
@@ -19,10 +19,25 @@
 //	           {column: {table: expression}}                    by GUID
 //	           {column: expression}                             ref(...), null or omit()
 //	on_create  {columns: ..., lookups: ...}: written only when the record is new
+//	writes     a list of mappings, instead of table and what belongs to it
 //	revision   expression: a whole number, a time or a text that grows
 //
 // Every scalar is an expression. A constant text is a CEL string within YAML
 // quotes ('"NW"'); a plain YAML number, true, false and null mean themselves.
+//
+// # Several writes
+//
+// Each entry of writes has the fields of a mapping but revision, and for_each. They
+// give their writes in the order of the file. With for_each, an expression that
+// yields a list, an entry gives one write for each element, in the order of the list;
+// its expressions can use item, the element, and index, its place from 0. An entry's
+// when, evaluated for each element, leaves a write out. An event may end up with no
+// write at all.
+//
+// The same event can come again, so all its writes must be repeatable: create cannot
+// stand in writes, and an event that updates a record and then deletes it is refused.
+// With revision the first entry has neither when nor for_each: the revision is that of
+// its record. An event gives at most 1000 writes, of at most 8 MiB together.
 //
 // # Paths
 //

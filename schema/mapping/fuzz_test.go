@@ -30,6 +30,8 @@ func FuzzMapping(f *testing.F) {
 	}
 	f.Add(seed, seedData)
 	f.Add(account(`columns: {name: data.?a[0].b.orValue(null), revenue: data.n * 2.0}`), `{"number": 1, "n": 0.1}`)
+	f.Add("writes:\n- {for_each: 'data.l.filter(x, x.n > 1.0)', when: item.n < 3.0, table: account, key: {accountnumber: 'string(item.n) + string(index)'}}\n"+
+		"- {operation: delete, table: contact, key: {emailaddress1: data.m}}\n", `{"l": [{"n": 1}, {"n": 2}], "m": "x"}`)
 	tables := catalog(f)
 	f.Fuzz(func(t *testing.T, text, data string) {
 		parsed, err := parser.ParseBytes([]byte(text), 0)
@@ -64,16 +66,18 @@ func FuzzMapping(f *testing.F) {
 		if _, err := p.Revision(ctx, e); err != nil && outcome.Of(err) == nil {
 			t.Fatalf("revision gives %v", err)
 		}
-		w, err := mapOne(ctx, p, e)
+		writes, err := p.Map(ctx, e)
 		if err != nil {
 			if r := outcome.Of(err); r == nil || r.Verdict != outcome.Reject {
 				t.Fatalf("map gives %v", err)
 			}
 			return
 		}
-		for _, body := range []json.RawMessage{w.Body, w.OnCreate} {
-			if body != nil && !json.Valid(body) {
-				t.Fatalf("invalid JSON %s", body)
+		for _, w := range writes {
+			for _, body := range []json.RawMessage{w.Body, w.OnCreate} {
+				if body != nil && !json.Valid(body) {
+					t.Fatalf("invalid JSON %s", body)
+				}
 			}
 		}
 	})

@@ -17,6 +17,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 	"github.com/google/go-cmp/cmp"
 
+	"cebridge/schema"
 	"cebridge/schema/mapping"
 	"cebridge/schema/outcome"
 )
@@ -135,11 +136,21 @@ func renderEvent(t *testing.T, out *bytes.Buffer, p *mapping.Program, e *cloudev
 	if revision, err := p.Revision(t.Context(), e); err != nil || revision != "" {
 		fmt.Fprintf(out, "revision %s%s\n", revision, rejection(t, err))
 	}
-	w, err := mapOne(t.Context(), p, e)
+	writes, err := p.Map(t.Context(), e)
 	if err != nil {
 		fmt.Fprintf(out, "%s\n", rejection(t, err))
 		return
 	}
+	if len(writes) == 0 {
+		fmt.Fprintln(out, "no writes")
+	}
+	for _, w := range writes {
+		renderWrite(t, out, w)
+	}
+}
+
+func renderWrite(t *testing.T, out *bytes.Buffer, w *schema.Write) {
+	t.Helper()
 	fmt.Fprintf(out, "%s %s\n", w.Operation, w.Path())
 	for _, body := range []struct {
 		name string

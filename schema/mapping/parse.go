@@ -15,7 +15,7 @@ const maxEntries = 1024
 
 // Fields returns the names of the fields of a route that belong to its mapping.
 func Fields() []string {
-	return []string{"when", "table", "operation", "key", "id", "columns", "lookups", "on_create", "revision"}
+	return []string{"when", "table", "operation", "key", "id", "columns", "lookups", "on_create", "writes", "revision"}
 }
 
 type parser struct {
@@ -47,15 +47,30 @@ func Parse(file, path string, node *ast.MappingNode) (*Spec, schema.Problems) {
 		p.add(s.at, "the mapping is missing")
 		return s, p.problems
 	}
+	p.read(path, node)
+	return s, p.sorted()
+}
+
+// read reads the fields of a mapping.
+func (p *parser) read(path string, node *ast.MappingNode) {
+	s := p.spec
 	if len(node.Values) > 0 {
 		at := p.at(path, node.Values[0].Key)
 		s.at.line, s.at.column = at.line, at.column
 	}
 	s.keyAt, s.idAt, s.opAt = s.at, s.at, s.at
-	for _, f := range p.fields(path, node) {
+	fields := p.fields(path, node)
+	for _, f := range fields {
+		if !p.checkField(f) {
+			continue
+		}
 		switch f.text {
 		case "when":
 			s.when = p.expression(f.place, f.node)
+		case "for_each":
+			s.each = p.expression(f.place, f.node)
+		case "writes":
+			p.writes(f.place, f.node)
 		case "table":
 			s.table = p.word(f.place, f.node)
 		case "operation":
@@ -82,7 +97,7 @@ func Parse(file, path string, node *ast.MappingNode) (*Spec, schema.Problems) {
 			s.revision = p.expression(f.place, f.node)
 		}
 	}
-	return s, p.sorted()
+	p.exclusive(fields)
 }
 
 // field is one member of a YAML mapping.

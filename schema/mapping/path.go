@@ -29,7 +29,7 @@ type step struct {
 func pathOf(e celast.Expr) (*path, bool) {
 	switch e.Kind() {
 	case celast.IdentKind:
-		return &path{root: e.AsIdent()}, slices.Contains(variables[:], e.AsIdent())
+		return &path{root: e.AsIdent()}, e.AsIdent() == "item" || slices.Contains(variables[:], e.AsIdent())
 	case celast.SelectKind:
 		s := e.AsSelect()
 		p, ok := pathOf(s.Operand())

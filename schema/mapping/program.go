@@ -23,6 +23,14 @@ type Program struct {
 	onCreate    blockProgram
 	hasOnCreate bool
 	revision    *program
+	// parts are the programs of the entries of writes, nil for a mapping of one
+	// write; each is the for_each of such an entry.
+	parts []*Program
+	each  *program
+	// at is where such an entry stands.
+	at place
+	// recheck: a record that one write updates could be deleted by a later one.
+	recheck bool
 }
 
 // blockProgram is what one request writes.
@@ -36,19 +44,29 @@ type columnProgram struct {
 	program *program
 }
 
-// Table is the metadata of the table that is written.
-func (p *Program) Table() *schema.Table { return p.table }
+// Table is the metadata of the table that is written; of several writes the first
+// one's.
+func (p *Program) Table() *schema.Table {
+	if p.parts != nil {
+		return p.parts[0].table
+	}
+	return p.table
+}
 
 // Match tells whether the event is for this mapping: whether its condition
 // holds, which it does when there is none. Errors are as for Map.
 func (p *Program) Match(ctx context.Context, e *cloudevent.Event) (bool, error) {
+	return p.matches(ctx, &view{event: e})
+}
+
+func (p *Program) matches(ctx context.Context, v *view) (bool, error) {
 	if p.when == nil {
 		return true, ctx.Err()
 	}
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	x, err := p.when.eval(ctx, &view{event: e})
+	x, err := p.when.eval(ctx, v)
 	if err != nil {
 		return false, err
 	}
@@ -66,6 +84,9 @@ func (p *Program) Match(ctx context.Context, e *cloudevent.Event) (bool, error) 
 func (p *Program) Map(ctx context.Context, e *cloudevent.Event) ([]*schema.Write, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if p.parts != nil {
+		return p.several(ctx, &view{event: e})
 	}
 	w, err := p.write(ctx, &view{event: e})
 	if err != nil {

@@ -24,6 +24,11 @@ type Spec struct {
 	onCreate  *block
 	createAt  place
 	revision  *expression
+	// writes are the entries of writes, nil for a mapping of one write. Part: this
+	// is one of them, with each where it has a for_each.
+	writes []*Spec
+	part   bool
+	each   *expression
 	// mentioned holds the tables that expressions name.
 	mentioned map[string]bool
 }
@@ -56,11 +61,32 @@ type lookupEntry struct {
 	value  *expression
 }
 
-// Table is the logical name of the table that is written, "" when missing.
-func (s *Spec) Table() string { return s.table.text }
+// Table is the logical name of the table that is written, "" when missing; of
+// several writes the first one's.
+func (s *Spec) Table() string { return s.first().table.text }
 
-// Operation is the operation of the mapping.
-func (s *Spec) Operation() schema.Operation { return s.operation }
+// Operation is the operation of the mapping; of several writes the first one's.
+func (s *Spec) Operation() schema.Operation { return s.first().operation }
+
+// Writes tells whether the mapping writes that table.
+func (s *Spec) Writes(table string) bool {
+	return slices.ContainsFunc(s.parts(), func(w *Spec) bool { return w.table.text == table })
+}
+
+// parts are the mappings of the single writes.
+func (s *Spec) parts() []*Spec {
+	if s.writes != nil {
+		return s.writes
+	}
+	return []*Spec{s}
+}
+
+func (s *Spec) first() *Spec {
+	if len(s.writes) > 0 {
+		return s.writes[0]
+	}
+	return s
+}
 
 // Tables returns every table the mapping names, sorted: its own, the targets of
 // lookups, and those in ref() and optionset(). Compile needs their metadata.
@@ -69,10 +95,12 @@ func (s *Spec) Tables() []string {
 	if set == nil {
 		set = map[string]bool{}
 	}
-	set[s.table.text] = true
-	for _, b := range s.blocks() {
-		for _, l := range b.lookups {
-			set[l.target.text] = true
+	for _, w := range s.parts() {
+		set[w.table.text] = true
+		for _, b := range w.blocks() {
+			for _, l := range b.lookups {
+				set[l.target.text] = true
+			}
 		}
 	}
 	delete(set, "")
@@ -99,10 +127,12 @@ func (s *Spec) Keys() []KeyUse {
 		}
 		uses = append(uses, use)
 	}
-	add(s.table.text, s.key)
-	for _, b := range s.blocks() {
-		for _, l := range b.lookups {
-			add(l.target.text, l.key)
+	for _, w := range s.parts() {
+		add(w.table.text, w.key)
+		for _, b := range w.blocks() {
+			for _, l := range b.lookups {
+				add(l.target.text, l.key)
+			}
 		}
 	}
 	return uses

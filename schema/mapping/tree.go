@@ -57,6 +57,9 @@ var functions = []string{"omit", "ref", "optionset", "isoDate"}
 
 func unknownName(unknown, text string) string {
 	known := slices.Concat(variables[:], functions, []string{"has", "size", "string", "int", "double", "bool", "timestamp", "duration", "matches"})
+	if slices.Contains(itemVariables[:], unknown) {
+		return unknown + " is there only beside for_each, in an entry of writes"
+	}
 	s := "unknown name " + unknown + schema.Suggest(unknown, known)
 	if strings.TrimSpace(text) == unknown && !strings.Contains(s, "did you mean") {
 		s += `: a constant text is written '"` + unknown + `"'`
@@ -153,7 +156,7 @@ func mixedArithmetic(tree *celast.AST) (id int64, found bool) {
 func globals(e celast.Expr) map[string]bool {
 	names := map[string]bool{}
 	walk(e, func(e celast.Expr) {
-		if e.Kind() == celast.IdentKind && slices.Contains(variables[:], e.AsIdent()) {
+		if e.Kind() == celast.IdentKind && (slices.Contains(variables[:], e.AsIdent()) || slices.Contains(itemVariables[:], e.AsIdent())) {
 			names[e.AsIdent()] = true
 		}
 	})
