@@ -21,7 +21,7 @@ import (
 
 // listMapper maps {"keys":[K...]} to an upsert of each account K, in that order. It
 // takes the member revision for the event's.
-type listMapper struct{ revisions bool }
+type listMapper struct{}
 
 type keyList struct {
 	Keys     []string
