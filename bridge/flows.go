@@ -109,7 +109,9 @@ func (b *Bridge) newRoutes(ctx context.Context, programs map[string]*mapping.Pro
 		var mapper inbound.Mapper = programs[name]
 		var held *hold
 		if keys := waiting[name]; len(keys) > 0 {
-			held = b.newHold(c, programs[name], keys)
+			if held, err = b.newHold(c, programs[name], keys); err != nil {
+				return nil, err
+			}
 			mapper = held
 		}
 		r, err := inbound.NewRoute(cfg, feed, mapper, webapi.Override(b.client, overrides), outbox, deps)

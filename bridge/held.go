@@ -7,8 +7,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
 	"cebridge/schema"
 	"cebridge/schema/mapping"
+	"cebridge/schema/telemetry"
 )
 
 // How often a key that is not Active is looked at: soon at first, since small tables
@@ -32,13 +36,25 @@ type hold struct {
 	cfg RouteConfig
 	// detail says what the route waits for; nil once it does not.
 	detail atomic.Pointer[string]
+	gauge  metric.Int64UpDownCounter
+	logged string
 }
 
 // newHold holds a route; program is that of the mapping when the keys are Active.
-func (b *Bridge) newHold(c RouteConfig, program *mapping.Program, keys []keyNeed) *hold {
-	h := &hold{Program: program, b: b, cfg: c}
-	h.say(waitText(keys[0].Table, keys[0].key, ""))
-	return h
+func (b *Bridge) newHold(c RouteConfig, program *mapping.Program, keys []keyNeed) (*hold, error) {
+	gauge, err := b.prov.meter.Int64UpDownCounter(telemetry.InboundHeld, metric.WithDescription("1 while the route waits for an alternate key."))
+	if err != nil {
+		return nil, fmt.Errorf("route %s: %w", c.Name, err)
+	}
+	h := &hold{Program: program, b: b, cfg: c, gauge: gauge}
+	h.count(1)
+	text := waitText(keys[0].Table, keys[0].key, "")
+	h.say(text, text)
+	return h, nil
+}
+
+func (h *hold) count(n int64) {
+	h.gauge.Add(context.Background(), n, metric.WithAttributes(attribute.String(telemetry.AttrRoute, h.cfg.Name)))
 }
 
 // waitText says what is waited for and what a person can do.
@@ -53,9 +69,13 @@ func waitText(table string, k *schema.AlternateKey, cause string) string {
 	return text + "remove the cause, such as records that share a value, then run cebridge apply --reactivate; the route starts by itself afterwards"
 }
 
-func (h *hold) say(text string) {
-	if old := h.detail.Swap(&text); old == nil || *old != text {
-		h.b.log.Warn("route is held", "route", h.cfg.Name, "reason", text)
+// say shows a detail in the status, and logs what changed. What the server says of its
+// job is for the status alone: it may quote records.
+func (h *hold) say(detail, log string) {
+	h.detail.Store(&detail)
+	if h.logged != log {
+		h.logged = log
+		h.b.log.Warn("route is held", "route", h.cfg.Name, "reason", log)
 	}
 }
 
@@ -70,11 +90,13 @@ func (h *hold) wait(ctx context.Context) error {
 		}
 		if ready {
 			h.detail.Store(nil)
+			h.count(-1)
 			h.b.log.Info("route is held no longer", "route", h.cfg.Name)
 			return nil
 		}
 		if err != nil {
-			h.say(fmt.Sprintf("it waits for its alternate keys, which cannot be read: %v", err))
+			text := fmt.Sprintf("it waits for its alternate keys, which cannot be read: %v", err)
+			h.say(text, text)
 		}
 		timer := time.NewTimer(delay)
 		delay = min(2*delay, maxKeyWait)
@@ -96,7 +118,8 @@ func (h *hold) look(ctx context.Context) (bool, error) {
 	for _, n := range keyNeeds(h.cfg, cat) {
 		switch {
 		case n.key == nil:
-			h.say("alternate key of " + n.String() + " is gone: define it with cebridge apply; the route starts by itself afterwards")
+			text := "alternate key of " + n.String() + " is gone: define it with cebridge apply; the route starts by itself afterwards"
+			h.say(text, text)
 			return false, nil
 		case n.active():
 			continue
@@ -111,7 +134,7 @@ func (h *hold) look(ctx context.Context) (bool, error) {
 				cause = k.Cause
 			}
 		}
-		h.say(waitText(n.Table, n.key, cause))
+		h.say(waitText(n.Table, n.key, cause), waitText(n.Table, n.key, ""))
 		return false, nil
 	}
 	program, problems := compileRoute(h.cfg, cat)

@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -130,5 +131,28 @@ func TestAKeyThatIsNotDeclaredIsAFaultThatNamesTheWayOut(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || (key == "fax") != strings.Contains(err.Error(), "cebridge apply can define it") {
 			t.Errorf("%s: %v", key, err)
 		}
+	}
+}
+
+func TestAHeldRouteIsCountedAndItsLogQuotesNothingOfTheServer(t *testing.T) {
+	var log safeBuffer
+	r := newRigWith(t, onlyStreams, sim.Options{KeyJobDelay: time.Millisecond}, func(s *sim.Server) {
+		for range 2 {
+			insert(t, s, "account", map[string]any{"name": "x", "fax": "1"})
+		}
+	}, bridge.WithLogger(slog.New(slog.NewJSONHandler(&log, nil))))
+	if _, err := r.operator(faxRoute).Apply(r.ctx, bridge.ApplyOptions{}); err == nil {
+		t.Fatal("the key was built over duplicates")
+	}
+	r.restart(faxRoute + "admin: {listen: \"127.0.0.1:0\"}\n")
+	r.until("the status tells the cause", func() bool {
+		return strings.Contains(r.inState("customers", "held"), "records share a value")
+	})
+	_, metrics := get(t, "http://"+r.bridge.AdminAddr()+"/metrics")
+	if !strings.Contains(metrics, "cebridge_inbound_held{") {
+		t.Error("/metrics does not show the held route")
+	}
+	if text := log.String(); !strings.Contains(text, "route is held") || strings.Contains(text, "share a value; remove") {
+		t.Errorf("log: %s", text)
 	}
 }

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -66,4 +67,20 @@ func TestAPublisherPrefixIsTwoToEightLettersOrDigits(t *testing.T) {
 			t.Errorf("%q: %v", prefix, !want)
 		}
 	}
+}
+
+func FuzzTheNameOfAKeyIsOneTheServerTakes(f *testing.F) {
+	f.Add("accountnumber", "new_erp", 3)
+	f.Add(strings.Repeat("a", 128), "b", 20)
+	word := regexp.MustCompile(`[^a-z0-9_]`)
+	f.Fuzz(func(t *testing.T, one, other string, n int) {
+		columns := []string{"x" + word.ReplaceAllString(one, "")}
+		for range min(max(n, 0), 16) {
+			columns = append(columns, "y"+word.ReplaceAllString(other, ""))
+		}
+		name := KeyName("new", columns)
+		if len(name) > 100 || !strings.HasPrefix(name, "new_cebridge_") || word.MatchString(name) {
+			t.Errorf("%q of %q", name, columns)
+		}
+	})
 }

@@ -26,6 +26,7 @@ const (
 	InboundInFlight = "cebridge.inbound.in_flight"    // messages held, by route
 	DeadLetters     = "cebridge.inbound.dead_letters" // by route and reason
 	ConsumerPending = "cebridge.inbound.pending"      // not delivered yet, by route
+	InboundHeld     = "cebridge.inbound.held"         // 1 while the route waits for an alternate key
 	ProcessDuration = "messaging.process.duration"    // s, from delivery to settlement
 	WebAPIRequests  = "cebridge.webapi.requests"      // by operation, status and verdict
 	WebAPIDuration  = "cebridge.webapi.duration"      // s, by operation

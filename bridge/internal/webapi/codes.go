@@ -22,6 +22,9 @@ const (
 	codeUserDisabled   = "0x80040225" // the user, or the named owner, is disabled
 	codeUserUnlicensed = "0x8004d24b"
 	codeNoResource     = "0x80060888" // Resource not found for the segment
+
+	codeKeyNameExists   = "0x80060893" // EntityKeyNameExists
+	codeKeyColumnsExist = "0x80060894" // EntityKeyWithSelectedAttributesExists
 )
 
 // byCode holds the codes that mean the same whatever the status and operation.
@@ -32,17 +35,17 @@ var byCode = map[string]judgement{
 	codeOwnerDenied:  {outcome.Reject, outcome.TargetForbidden},
 	codeNoResource:   {outcome.Stop, outcome.Config},
 
-	"0x80060890": {outcome.Stop, outcome.Config},   // EntityKeyNotDefined
-	"0x8006089d": {outcome.Reject, outcome.Config}, // MultipleRecordsFoundByEntityKey: this value, not every one
-	"0x80060893": {outcome.Stop, outcome.Config},   // EntityKeyNameExists
-	"0x80060894": {outcome.Stop, outcome.Config},   // EntityKeyWithSelectedAttributesExists
-	"0x80060895": {outcome.Stop, outcome.Config},   // IndexSizeConstraintViolated
-	"0x80060896": {outcome.Stop, outcome.Config},   // CannotSecureEntityKeyAttribute
-	"0x80060897": {outcome.Stop, outcome.Config},   // ReactivateEntityKeyOnlyForFailedJobs
-	"0x80060883": {outcome.Stop, outcome.Config},   // ConcurrencyVersionNotProvided
-	"0x8006088d": {outcome.Stop, outcome.Config},   // OptimisticConcurrencyNotEnabled
-	"0x80072491": {outcome.Stop, outcome.Config},   // ChangeTrackingNotEnabledForEntity
-	"0x80072492": {outcome.Stop, outcome.Config},   // ChangeTrackingNotEnabledForRelatedEntities
+	"0x80060890":        {outcome.Stop, outcome.Config},   // EntityKeyNotDefined
+	"0x8006089d":        {outcome.Reject, outcome.Config}, // MultipleRecordsFoundByEntityKey: this value, not every one
+	codeKeyNameExists:   {outcome.Stop, outcome.Config},
+	codeKeyColumnsExist: {outcome.Stop, outcome.Config},
+	"0x80060895":        {outcome.Stop, outcome.Config}, // IndexSizeConstraintViolated
+	"0x80060896":        {outcome.Stop, outcome.Config}, // CannotSecureEntityKeyAttribute
+	"0x80060897":        {outcome.Stop, outcome.Config}, // ReactivateEntityKeyOnlyForFailedJobs
+	"0x80060883":        {outcome.Stop, outcome.Config}, // ConcurrencyVersionNotProvided
+	"0x8006088d":        {outcome.Stop, outcome.Config}, // OptimisticConcurrencyNotEnabled
+	"0x80072491":        {outcome.Stop, outcome.Config}, // ChangeTrackingNotEnabledForEntity
+	"0x80072492":        {outcome.Stop, outcome.Config}, // ChangeTrackingNotEnabledForRelatedEntities
 
 	"0x80040333": {outcome.Reject, outcome.DuplicateRule}, // DuplicateRecordsFound: documented as 500
 	"0x80060882": {outcome.Reject, outcome.Precondition},  // ConcurrencyVersionMismatch

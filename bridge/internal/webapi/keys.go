@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 
 	"cebridge/schema"
@@ -27,7 +29,7 @@ type NewKey struct {
 type Key struct {
 	schema.AlternateKey
 	// Cause says why the index job of a failed key failed, as the job's record tells
-	// it; "" when it tells nothing or cannot be read.
+	// it without the values of records; "" when it tells nothing or cannot be read.
 	Cause string
 }
 
@@ -35,7 +37,8 @@ type Key struct {
 // own.
 const englishLanguage = 1033
 
-// CreateKey defines an alternate key. The server builds its index in a system job: the
+// CreateKey defines an alternate key; one of the same name and columns that is there
+// already is as good. The server builds its index in a system job: the
 // key addresses records once Key says Active. Nothing has to be published
 // (assumption). Source: developer guide, "Work with alternate keys";
 // "EntityKeyMetadata EntityType".
@@ -60,7 +63,16 @@ func (c *Client) CreateKey(ctx context.Context, k NewKey) error {
 	if k.Solution != "" {
 		header["MSCRM.SolutionUniqueName"] = k.Solution
 	}
-	return c.change(ctx, http.MethodPost, definitionPath(k.Table)+"/Keys", body, header)
+	err = c.change(ctx, http.MethodPost, definitionPath(k.Table)+"/Keys", body, header)
+	if e := outcome.Of(err); e == nil || !e.Ambiguous && e.Code != codeKeyNameExists && e.Code != codeKeyColumnsExist {
+		return err
+	}
+	// It may be there: made by this request, whose answer was lost, or by a rival.
+	have, look := c.Key(ctx, k.Table, strings.ToLower(k.SchemaName))
+	if look == nil && have != nil && slices.Equal(slices.Sorted(slices.Values(have.Columns)), slices.Sorted(slices.Values(k.Columns))) {
+		return nil
+	}
+	return err
 }
 
 // baseLanguage is the language that labels must have at least.
@@ -144,8 +156,12 @@ func (c *Client) jobMessage(ctx context.Context, id string) (string, error) {
 	if text == "" {
 		text = job.Message
 	}
-	return shorten(strings.Join(strings.Fields(text), " ")), nil
+	return shorten(strings.Join(strings.Fields(duplicateValues.ReplaceAllString(text, "$1(hidden)")), " ")), nil
 }
+
+// duplicateValues finds the values that the database names when it refuses a unique
+// index: they are the content of records. Source: SQL Server, error 1505.
+var duplicateValues = regexp.MustCompile(`(?is)(key value is )\(.*\)`)
 
 // ReactivateKey has the index of a failed key built again. Source: Web API reference,
 // "ReactivateEntityKey Action".

@@ -2,6 +2,8 @@ package webapi
 
 import (
 	"context"
+	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -46,8 +48,13 @@ func TestAKeyIsDefinedAndAddressesRecordsOnceItIsActive(t *testing.T) {
 		if k.Status != schema.KeyActive || k.SchemaName != want.SchemaName || len(k.Columns) != 1 || k.Columns[0] != "fax" || k.Cause != "" {
 			t.Errorf("%+v", k)
 		}
-		if err := o.client.CreateKey(t.Context(), want); !hasReason(err, outcome.Config) || outcome.Of(err).Verdict != outcome.Stop {
+		if err := o.client.CreateKey(t.Context(), want); err != nil {
 			t.Errorf("the same key again: %v", err)
+		}
+		other := want
+		other.Columns = []string{"name"}
+		if err := o.client.CreateKey(t.Context(), other); !hasReason(err, outcome.Config) || outcome.Of(err).Verdict != outcome.Stop {
+			t.Errorf("the name with other columns: %v", err)
 		}
 		if err := o.client.ReactivateKey(t.Context(), "account", "new_cebridge_fax"); !hasReason(err, outcome.Config) {
 			t.Errorf("an active key was reactivated: %v", err)
@@ -119,5 +126,47 @@ func TestRecordsAreCountedUpToTheServersLimit(t *testing.T) {
 	}
 	if n, more, err := o.client.CountUpTo5000(t.Context(), o.catalog["account"]); n != 3 || more || err != nil {
 		t.Errorf("%d, %v, %v", n, more, err)
+	}
+}
+
+func TestAKeyWhoseAnswerWasLostCountsAsMadeWhenItIsThere(t *testing.T) {
+	for name, made := range map[string]bool{"made": true, "not made": false} {
+		t.Run(name, func(t *testing.T) {
+			c, _ := newTestClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.Method == http.MethodPost:
+					panic(http.ErrAbortHandler) // the connection breaks
+				case strings.HasSuffix(r.URL.Path, "/organizations"):
+					answering(200, `{"value":[{"languagecode":1031}]}`)(w, r)
+				case made:
+					answering(200, `{"LogicalName":"new_fax","SchemaName":"new_fax","KeyAttributes":["fax"],"EntityKeyIndexStatus":"Pending"}`)(w, r)
+				default:
+					answering(404, `{"error":{"code":"0x80060888","message":"not found"}}`)(w, r)
+				}
+			}))
+			err := c.CreateKey(t.Context(), NewKey{Table: "account", SchemaName: "new_fax", Columns: []string{"fax"}})
+			if (err == nil) != made {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestTheCauseOfAFailureDoesNotQuoteRecords(t *testing.T) {
+	const message = "The CREATE UNIQUE INDEX statement terminated because a duplicate key was found for the object name 'dbo.AccountBase'. The duplicate key value is (Jane (Doe), 7).\r\nThe statement has been terminated."
+	c, _ := newTestClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "asyncoperations") {
+			text, _ := json.Marshal(message)
+			answering(200, `{"message":`+string(text)+`,"friendlymessage":null}`)(w, r)
+			return
+		}
+		if r.Header.Get("Consistency") != "Strong" {
+			t.Error("the key is read from a cache")
+		}
+		answering(200, `{"LogicalName":"new_fax","KeyAttributes":["fax"],"EntityKeyIndexStatus":"Failed","AsyncJob":"`+guid1+`"}`)(w, r)
+	}))
+	k, err := c.Key(t.Context(), "account", "new_fax")
+	if err != nil || strings.Contains(k.Cause, "Jane") || !strings.Contains(k.Cause, "The duplicate key value is (hidden). The statement has been terminated.") {
+		t.Errorf("%+v, %v", k, err)
 	}
 }
