@@ -109,7 +109,7 @@ func (b *Bridge) tableConfig(c TableConfig, cat schema.Catalog, orgID string) (o
 		return "urn:cebridge:" + b.cfg.Org + ":" + c.Table + ":" + version
 	}
 	columns := publishedColumns(c, t)
-	doc, version, err := schema.JSONSchema(t, columns, uri)
+	doc, version, err := schema.JSONSchema(t, columns, uri, nil)
 	if err != nil {
 		return outbound.TableConfig{}, tableSchema{}, err
 	}

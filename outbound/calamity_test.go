@@ -20,6 +20,14 @@ type calamities struct {
 	columns []string
 }
 
+const otherColumns = "other columns"
+
+// calamityPair is what a seed meets: every pair in turn.
+func calamityPair(seed uint64) (first, second string) {
+	kinds := [...]string{"token expired", "full dump", "restored", otherColumns, "late commit"}
+	return kinds[seed%5], kinds[int(seed%5+1+seed/5%4)%5]
+}
+
 // now is the selection that a worker is started with.
 func (c *calamities) now() []string {
 	c.mu.Lock()
@@ -48,9 +56,8 @@ func (c *calamities) base() int64 {
 
 // run strikes until ctx ends. Each seed meets two kinds at most.
 func (c *calamities) run(ctx context.Context, r *rand.Rand, records int, full []string) {
-	kinds := []string{"token expired", "full dump", "restored", "other columns", "late commit"}
-	first, second := int(c.seed%5), int(c.seed%5+1+c.seed/5%4)%5 // every pair in turn
-	kinds = []string{kinds[first], kinds[second]}
+	first, second := calamityPair(c.seed)
+	kinds := []string{first, second}
 	for sleep(ctx, time.Duration(2000+r.IntN(9000))*time.Millisecond) == nil {
 		switch kind := kinds[r.IntN(len(kinds))]; kind {
 		case "token expired", "full dump":

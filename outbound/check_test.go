@@ -18,6 +18,7 @@ type storedEvent struct {
 	Previous string          `json:"previousversion"`
 	Changed  string          `json:"changedcolumns"`
 	Sequence string          `json:"sequence"`
+	Reason   string          `json:"reason"`
 	Data     json.RawMessage `json:"data"`
 }
 
@@ -97,6 +98,10 @@ func checkHistory(c *crmModel, history []Stored, ends []int, start Start, comple
 		switch {
 		case known && p.Epoch < before.Epoch:
 			bad("O3: record %s goes from epoch %d to %d", id, before.Epoch, p.Epoch)
+		case e.Reason == reasonFiltered:
+			if !known || before.Deleted() || !renewed && p.Version < before.Version || !c.leftFilter(id, p.Version) {
+				bad("O4: record %s is deleted by the filter at version %d after %+v", id, p.Version, before.Published)
+			}
 		case renewed && p.Deleted():
 			if before.Deleted() || p.Version != 1 {
 				bad("O3: record %s is deleted at version %d in a new epoch after %+v", id, p.Version, before.Published)
@@ -133,11 +138,24 @@ func checkHistory(c *crmModel, history []Stored, ends []int, start Start, comple
 			bad("event %s has previousversion %q, want %q", e.ID, e.Previous, wantPrevious)
 		}
 		if !p.Deleted() {
-			if rows := c.history[id][p.Version]; !slices.ContainsFunc(rows, func(row string) bool { return partOf(data.Record, row) }) {
+			if rows := c.history[id][p.Version]; !slices.ContainsFunc(rows, func(row string) bool {
+				as, out := c.published(row)
+				return !out && partOf(data.Record, as)
+			}) {
 				bad("O5: event %s carries %s, the source had %q", e.ID, data.Record, rows)
 			}
 			if p.Change == event.Updated && known && strings.Join(slices.Sorted(strings.SplitSeq(e.Changed, ",")), ",") != strings.Join(changedNames(before.record, json.RawMessage(data.Record)), ",") {
 				bad("event %s has changedcolumns %q", e.ID, e.Changed)
+			}
+			if p.Change == event.Updated && known && c.shaper().OnlyChanges() {
+				if same, err := c.shaper().Same(before.record, data.Record); same || err != nil {
+					bad("O1: event %s has nothing that counts (%v)", e.ID, err)
+				}
+			}
+			if p.Change == event.Updated && known && c.previous {
+				if want := formerOf(before.record, json.RawMessage(data.Record)); string(data.Previous) != want {
+					bad("event %s has previous %s, want %s", e.ID, data.Previous, want)
+				}
 			}
 		} else if want := keyOf(before.record); string(data.Previous) != want {
 			bad("delete %s has previous %s, want %s", e.ID, data.Previous, want)
@@ -162,9 +180,21 @@ func checkHistory(c *crmModel, history []Stored, ends []int, start Start, comple
 	}
 	for id, r := range c.records {
 		l, known := lasts[id]
+		raw := Row{JSON: []byte(r.row)}
+		raw.selectColumns(c.columns)
+		row, out := c.published(string(raw.JSON))
+		same := false
+		if r.live && known && !l.Deleted() && c.shaper().OnlyChanges() {
+			same, _ = c.shaper().Same(l.record, json.RawMessage(row))
+		}
 		switch {
+		case r.live && out:
+			if known && !l.Deleted() {
+				bad("O4: record %s does not pass the filter, the stream says %+v", id, l.Published)
+			}
+		case same:
 		case start == StartNow && !known:
-		case r.live && known && !l.Deleted() && l.Epoch < epoch && withinContent(l.record, json.RawMessage(r.row)):
+		case r.live && known && !l.Deleted() && l.Epoch < epoch && withinContent(l.record, json.RawMessage(row)):
 		case r.live && (!known || l.Deleted() || l.Version != r.version):
 			bad("O1: record %s is live at version %d, the stream says %+v", id, r.version, l.Published)
 		case !r.live && known && !l.Deleted():
@@ -172,6 +202,35 @@ func checkHistory(c *crmModel, history []Stored, ends []int, start Start, comple
 		}
 	}
 	return faults
+}
+
+// shaper is how the workers of a test publish.
+func (c *crmModel) shaper() *Shaper { return NewShaper(modelTable(), &c.payload) }
+
+// published is what becomes of a row on its way.
+func (c *crmModel) published(row string) (as string, out bool) {
+	rows := []Row{{ID: recordID(0), Version: 1, JSON: []byte(row)}}
+	if err := c.shaper().Shape(rows); err != nil {
+		panic(err)
+	}
+	return string(rows[0].JSON), rows[0].Out
+}
+
+// leftFilter tells whether a record had a version that does not pass the filter.
+func (c *crmModel) leftFilter(id string, version int64) bool {
+	return slices.ContainsFunc(c.history[id][version], func(row string) bool {
+		_, out := c.published(row)
+		return out
+	})
+}
+
+// formerOf is the object of a row's members that another one changes.
+func formerOf(before, after json.RawMessage) string {
+	_, was, err := changedMembers(before, after)
+	if err != nil {
+		return err.Error()
+	}
+	return string(object(was))
 }
 
 // partOf tells whether every member of record stands in row with that value.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -226,7 +227,7 @@ func (c *Checkpoint) check() error {
 }
 
 // errOtherFingerprint: the configuration changed since the checkpoint.
-var errOtherFingerprint = errors.New("columns, event source or event type prefix changed since the checkpoint")
+var errOtherFingerprint = errors.New("columns, filter, protection, event source or event type prefix changed since the checkpoint")
 
 // errOtherOrg: the checkpoint is of another organization.
 var errOtherOrg = errors.New("the checkpoint belongs to another organization")
@@ -246,13 +247,31 @@ func (c *Checkpoint) fit(table, orgID, fingerprint string) error {
 }
 
 // fingerprint names what must not change under a stored cursor: which columns
-// are read, from which entity set, and what makes an event's identity. Order of
-// columns, page size, event mode and the schema's address may change.
-func fingerprint(q Query, s event.Settings) string {
+// are read, from which entity set, what makes an event's identity, and what becomes of
+// a row on its way. Order of columns, page size, event mode, the schema's address and
+// former values may change. What only tells which versions are worth an event stands
+// behind a plus.
+func fingerprint(q Query, s event.Settings, p *Payload) string {
 	columns := slices.Compact(slices.Sorted(slices.Values(q.Columns)))
 	h := sha256.New()
 	for _, part := range append([]string{q.Table.EntitySet, s.Source, s.TypePrefix, s.OrgID}, columns...) {
 		fmt.Fprintf(h, "%d:%s,", len(part), part)
 	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	content, changes := p.fingerprints()
+	if content != "" {
+		fmt.Fprintf(h, "payload:%s,", content)
+	}
+	print := hex.EncodeToString(h.Sum(nil)[:16])
+	if changes != "" {
+		print += "+" + changes
+	}
+	return print
+}
+
+// sameIdentity tells whether two fingerprints differ at most in which versions are
+// worth an event: then no event of one is wrong under the other, and the epoch stays.
+func sameIdentity(a, b string) bool {
+	a, _, _ = strings.Cut(a, "+")
+	b, _, _ = strings.Cut(b, "+")
+	return a == b
 }

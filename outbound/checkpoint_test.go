@@ -18,7 +18,7 @@ func sampleCheckpoint() Checkpoint {
 	return Checkpoint{
 		Format: 1, Table: "account", OrgID: testOrg, Attempt: "0123456789abcdef0123456789abcdef",
 		Written: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), Start: StartNow, Phase: PhaseFollowing, Epoch: 2,
-		Fingerprint: fingerprint(modelQuery(), testSettings()), Link: "accounts?$skiptoken=%3Ccookie%20x%3E", Base: "accounts?$deltatoken=5",
+		Fingerprint: fingerprint(modelQuery(), testSettings(), &Payload{}), Link: "accounts?$skiptoken=%3Ccookie%20x%3E", Base: "accounts?$deltatoken=5",
 		Obtained: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), Began: time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC),
 		RoundStart: &start, Page: 3, Rows: 1 << 40, Baseline: "2026-01-01T00:00:00Z",
 	}
@@ -136,9 +136,9 @@ func TestCheckpointOfAnotherTableIsRefusedWithTheNextAction(t *testing.T) {
 
 func TestFingerprintCoversIdentityAndContentOnly(t *testing.T) {
 	t.Parallel()
-	base := fingerprint(modelQuery(), testSettings())
+	base := fingerprint(modelQuery(), testSettings(), &Payload{})
 	same := func(name string, q Query, s event.Settings, want bool) {
-		if got := fingerprint(q, s) == base; got != want {
+		if got := fingerprint(q, s, &Payload{}) == base; got != want {
 			t.Errorf("%s: same = %v, want %v", name, got, want)
 		}
 	}
@@ -158,7 +158,7 @@ func TestFingerprintCoversIdentityAndContentOnly(t *testing.T) {
 	same("type prefix", modelQuery(), s, false)
 	a, b := modelQuery(), modelQuery()
 	a.Columns, b.Columns = []string{"ab", "c"}, []string{"a", "bc"}
-	if fingerprint(a, s) == fingerprint(b, s) {
+	if fingerprint(a, s, &Payload{}) == fingerprint(b, s, &Payload{}) {
 		t.Error("two column sets share a fingerprint")
 	}
 }

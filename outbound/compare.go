@@ -36,6 +36,8 @@ type plan struct {
 	repeats int64
 	// late counts events of rows that are older than what was seen before.
 	late int64
+	// filtered counts deletes of records that left the filter.
+	filtered int
 }
 
 // verdict collects what is found out about one entry.
@@ -45,6 +47,8 @@ type verdict struct {
 	del     decision
 	changed []string
 	former  []byte
+	// noise: nothing that counts differs from the last event.
+	noise bool
 	// keys are the last known alternate-key columns, for a delete.
 	keys []byte
 	gone bool
@@ -64,7 +68,7 @@ func (w *Worker) compare(ctx context.Context, s *session, f *fetching, entries [
 	for i := range entries {
 		e, v := &entries[i], &verdicts[i]
 		if e.row != nil {
-			v.row = decideRow(sit, e.row, func() time.Time { return createdOn(e.row.JSON) }, v.last)
+			v.row = decideRow(sit, e.row, func() time.Time { return createdOn(e.row.JSON) }, v.last, v.noise)
 			if err := w.refuse(e.id, e.row.Version, v.row); err != nil {
 				return nil, err
 			}
@@ -135,25 +139,31 @@ func (w *Worker) meet(sit situation, e *entry, v *verdict, m *Stored) error {
 		return halt(failForeign, "message at sequence %d on %s was not published by the bridge: %w; "+
 			"remove it, keep others from publishing there, then resume the table", m.Sequence, m.Subject, err)
 	}
-	*v = verdict{last: &known{p, m.Sequence}}
+	*v = verdict{last: &known{Published: p, Sequence: m.Sequence}}
+	out := e.row != nil && e.row.Out
 	if p.Deleted() {
+		// A record that is back in the version of its delete.
+		if w.cfg.Payload.Keep != nil && e.row != nil && !out && e.row.Version == p.Version && p.Epoch == sit.epoch {
+			v.last.Filtered = deleteReason(m) == reasonFiltered
+		}
 		return nil
 	}
-	renewed := e.row != nil && (e.row.Version > p.Version || p.Epoch < sit.epoch)
-	if !renewed && !e.deleted {
+	renewed := e.row != nil && !out && (e.row.Version > p.Version || p.Epoch < sit.epoch)
+	if !renewed && !out && !e.deleted {
 		return nil
 	}
 	data, err := event.ReadData(m.Header, m.Data)
 	if err == nil && renewed {
 		var was []member
 		if v.changed, was, err = changedMembers(data.Record, e.row.JSON); w.cfg.Previous {
-			v.former = object(was)
+			v.former = object(w.shaper.former(was))
 		}
+		v.noise = err == nil && w.shaper.noise(v.changed, was, e.row.JSON)
 	}
-	if err == nil && e.deleted {
+	if err == nil && (e.deleted || out) {
 		var keys []member
 		keys, err = pick(data.Record, w.keyMembers)
-		v.keys = object(keys)
+		v.keys = object(w.shaper.former(keys))
 	}
 	if err != nil {
 		return halt(failForeign, "event at sequence %d on %s cannot be read: %w; "+
@@ -165,7 +175,10 @@ func (w *Worker) meet(sit situation, e *entry, v *verdict, m *Stored) error {
 // compareDelete decides about an entry's delete, after its row if it has one.
 func (w *Worker) compareDelete(s *session, sit situation, e *entry, v *verdict) error {
 	last, doubtful := v.last, e.row != nil || s.older != nil || !s.seenAll || s.seen.has(e.id)
-	if e.row != nil && v.row.step == stepPublish {
+	if e.row != nil && v.row.step == stepPublish && v.row.change == event.Deleted {
+		// It left the filter in this page: whatever became of it since, it is deleted.
+		last = &known{Published: event.Published{Version: e.row.Version, Epoch: sit.epoch, Change: event.Deleted}}
+	} else if e.row != nil && v.row.step == stepPublish {
 		last = &known{Published: event.Published{Version: e.row.Version, Epoch: sit.epoch, Change: v.row.change}}
 		keys, err := pick(e.row.JSON, w.keyMembers)
 		if err != nil {
@@ -261,6 +274,10 @@ func assemble(entries []entry, verdicts []verdict, epoch int) *plan {
 		e, v := &entries[i], &verdicts[i]
 		switch {
 		case e.row == nil:
+		case v.row.step == stepPublish && v.row.change == event.Deleted:
+			p.filtered++
+			p.events = append(p.events, planned{id: e.id, change: event.Deleted, version: e.row.Version,
+				previous: v.row.previous, former: v.keys, reason: reasonFiltered})
 		case v.row.step == stepPublish:
 			p.events = append(p.events, planned{id: e.id, row: e.row, change: v.row.change, version: e.row.Version,
 				previous: v.row.previous, changed: v.changed, former: v.former})
@@ -285,6 +302,10 @@ func assemble(entries []entry, verdicts []verdict, epoch int) *plan {
 	return p
 }
 
+// repeated are the skips of rows that a delta link shows only when it has lost its
+// history, where they are older than its token.
+var repeated = [...]string{skipPublished, skipPriming, skipUnchanged, skipFiltered, skipNoise}
+
 // count notes what the rows tell about the link they came from.
 func (p *plan) count(s *session, entries []entry, verdicts []verdict) {
 	for i := range entries {
@@ -294,10 +315,26 @@ func (p *plan) count(s *session, entries []entry, verdicts []verdict) {
 		case v.row.step == stepPublish && e.row.Version <= s.at.Top:
 			p.late++
 		case v.row.step == stepSkip && e.row.Version <= s.floor() &&
-			(v.row.reason == skipPublished || v.row.reason == skipPriming || v.row.reason == skipUnchanged):
+			slices.Contains(repeated[:], v.row.reason):
 			p.repeats++
 		}
 	}
+}
+
+// The reasons of a delete besides deleted.
+const (
+	reasonFiltered   = "filtered"
+	reasonReconciled = "reconciled"
+)
+
+// deleteReason reads why a stored delete was published; "" when it does not say.
+func deleteReason(m *Stored) string {
+	e, err := event.Unmarshal(m.Header, m.Data)
+	if err != nil {
+		return ""
+	}
+	reason, _ := e.Extensions()["reason"].(string)
+	return reason
 }
 
 // createdOn reads the row's creation time; zero when it has none.

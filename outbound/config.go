@@ -40,6 +40,8 @@ type TableConfig struct {
 	Previous bool
 	// References are the lookups that data.references tells about; Deps.Finder reads it.
 	References []Reference
+	// Payload says which records and which of their values are published.
+	Payload Payload
 	// MaxDeletes bounds the deletes that one resync may publish without a person; by
 	// default 1000 or a tenth of the rows read, whichever is more.
 	MaxDeletes int
@@ -168,6 +170,9 @@ func (c TableConfig) validate() error {
 	}
 	if err := c.Names.Validate(); err != nil {
 		bad("names: %w", err)
+	}
+	if err := c.Payload.validate(c.Query, c.References); err != nil {
+		errs = append(errs, err)
 	}
 	if !schema.IsGUID(c.OrgID) {
 		bad("organization id %q: use the organization's GUID", c.OrgID)

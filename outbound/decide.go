@@ -10,6 +10,9 @@ import (
 type known struct {
 	event.Published
 	Sequence uint64
+	// Filtered: it is the delete of a record that left the table's filter. Only read
+	// where the record comes back in the same version.
+	Filtered bool
 }
 
 // situation is what a decision depends on besides the row and the stream.
@@ -51,6 +54,8 @@ const (
 	skipPriming   = "priming"    // the table starts now
 	skipRepeated  = "repeated"   // another row of the page is newer
 	skipUnchanged = "unchanged"  // an earlier epoch published the same content
+	skipFiltered  = "filtered"   // the record does not pass the table's filter
+	skipNoise     = "noise"      // only ignored columns differ from the last event
 )
 
 // decision is the outcome of the compare for one row or delete.
@@ -86,10 +91,15 @@ func (d *decision) version(epoch int) int64 {
 //	                    deleted one     checkpoint held at the fetch, else skip as stale
 //
 // In a table that starts now, a row that no event stands for is skipped when it is
-// not newer than the first read: see primed.
-func decideRow(s situation, row *Row, createdOn func() time.Time, last *known) decision {
+// not newer than the first read: see primed. A row that the filter keeps out is
+// decided by decideOut. noise tells that nothing that counts differs from the last
+// event: then a live one is not updated.
+func decideRow(s situation, row *Row, createdOn func() time.Time, last *known, noise bool) decision {
 	if s.phase == PhasePriming || last == nil && primed(s, row) {
 		return decision{step: stepSkip, reason: skipPriming}
+	}
+	if row.Out {
+		return decideOut(s, row, last)
 	}
 	version := row.Version
 	if last == nil {
@@ -105,13 +115,49 @@ func decideRow(s situation, row *Row, createdOn func() time.Time, last *known) d
 	case last.Epoch < s.epoch && !last.Deleted() && last.Hash == row.Hash:
 		return decision{step: stepSkip, reason: skipUnchanged, previous: *last}
 	case last.Epoch < s.epoch, version > last.Version:
+		if noise && !last.Deleted() {
+			return decision{step: stepSkip, reason: skipNoise, previous: *last}
+		}
 		return d
 	case version == last.Version && !last.Deleted():
 		return decision{step: stepSkip, reason: skipPublished, previous: *last}
+	case version == last.Version && last.Filtered:
+		// The filter's outcome changed without a new version, and that version's events
+		// are spent.
+		return decision{step: stepSkip, reason: skipFiltered, previous: *last}
 	case last.Sequence <= s.held:
 		return decision{step: stepRewound, previous: *last}
 	}
 	return decision{step: stepSkip, reason: skipStale, previous: *last}
+}
+
+// decideOut compares a row that the filter keeps out with the record's last event. The
+// delete of a record that left the filter bears the version that left.
+//
+//	last event          row's version   step
+//	none                any             skip
+//	later epoch         any             ahead
+//	earlier epoch       any             deleted when live, else skip
+//	live                same, higher    deleted
+//	deleted             same, higher    skip
+//	live | deleted      lower           rewound or stale, as for any row
+func decideOut(s situation, row *Row, last *known) decision {
+	d := decision{step: stepSkip, reason: skipFiltered}
+	if last == nil {
+		return d
+	}
+	d.previous = *last
+	switch {
+	case last.Epoch > s.epoch:
+		return decision{step: stepAhead, previous: *last}
+	case last.Epoch == s.epoch && row.Version < last.Version && last.Sequence <= s.held:
+		return decision{step: stepRewound, previous: *last}
+	case last.Epoch == s.epoch && row.Version < last.Version:
+		return decision{step: stepSkip, reason: skipStale, previous: *last}
+	case last.Deleted():
+		return d
+	}
+	return decision{step: stepPublish, change: event.Deleted, previous: *last}
 }
 
 // unknownChange names the first event of a record. In a table that starts now

@@ -10,7 +10,7 @@ import (
 )
 
 func at(change event.Change, version int64, epoch int, seq uint64) *known {
-	return &known{event.Published{Version: version, Epoch: epoch, Change: change}, seq}
+	return &known{Published: event.Published{Version: version, Epoch: epoch, Change: change}, Sequence: seq}
 }
 
 func TestRowIsComparedWithTheLastEvent(t *testing.T) {
@@ -64,7 +64,7 @@ func TestRowIsComparedWithTheLastEvent(t *testing.T) {
 		{"later epoch: the checkpoint went back", following, 8, time.Time{}, at(event.Updated, 7, 3, 40), decision{step: stepAhead, previous: *at(event.Updated, 7, 3, 40)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := decideRow(c.s, &Row{Version: c.version, Hash: 1}, func() time.Time { return c.created }, c.last)
+			got := decideRow(c.s, &Row{Version: c.version, Hash: 1}, func() time.Time { return c.created }, c.last, false)
 			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(decision{})); diff != "" {
 				t.Errorf("decision (-want +got):\n%s", diff)
 			}
@@ -102,5 +102,58 @@ func TestDeleteIsComparedWithTheLastEvent(t *testing.T) {
 				t.Errorf("decision %+v does not delete %+v", got, *c.last)
 			}
 		})
+	}
+}
+
+func TestARowThatTheFilterKeepsOutIsComparedWithTheLastEvent(t *testing.T) {
+	t.Parallel()
+	following := situation{phase: PhaseFollowing, start: StartLoad, epoch: 2, held: 50}
+	for _, c := range []struct {
+		name    string
+		s       situation
+		version int64
+		last    *known
+		step    step
+		reason  string
+	}{
+		{"never published", following, 7, nil, stepSkip, skipFiltered},
+		{"priming", situation{phase: PhasePriming, epoch: 2}, 7, nil, stepSkip, skipPriming},
+		{"live, higher", following, 8, at(event.Updated, 7, 2, 40), stepPublish, ""},
+		{"live, the same version: a new epoch's first look", following, 7, at(event.Updated, 7, 2, 40), stepPublish, ""},
+		{"live in an earlier epoch", following, 3, at(event.Updated, 7, 1, 40), stepPublish, ""},
+		{"deleted, higher", following, 8, at(event.Deleted, 7, 2, 40), stepSkip, skipFiltered},
+		{"deleted, the same", following, 7, at(event.Deleted, 7, 2, 40), stepSkip, skipFiltered},
+		{"deleted in an earlier epoch", following, 3, at(event.Deleted, 7, 1, 40), stepSkip, skipFiltered},
+		{"lower, event old", following, 6, at(event.Updated, 7, 2, 50), stepRewound, ""},
+		{"lower than its delete, event old", following, 6, at(event.Deleted, 7, 2, 50), stepRewound, ""},
+		{"lower, event new", following, 6, at(event.Updated, 7, 2, 51), stepSkip, skipStale},
+		{"later epoch", following, 8, at(event.Updated, 7, 3, 40), stepAhead, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := decideRow(c.s, &Row{Version: c.version, Out: true}, nil, c.last, false)
+			if got.step != c.step || got.reason != c.reason || got.step == stepPublish && got.change != event.Deleted {
+				t.Errorf("decision %+v", got)
+			}
+			if c.last != nil && got.previous != *c.last {
+				t.Errorf("previous %+v", got.previous)
+			}
+		})
+	}
+}
+
+func TestNoiseIsNoUpdateButADeletedRecordComesBack(t *testing.T) {
+	t.Parallel()
+	s := situation{phase: PhaseFollowing, start: StartLoad, epoch: 2, held: 50}
+	for _, c := range []struct {
+		last *known
+		want step
+	}{
+		{at(event.Updated, 7, 2, 40), stepSkip},
+		{at(event.Updated, 7, 1, 40), stepSkip},
+		{at(event.Deleted, 7, 2, 40), stepPublish},
+	} {
+		if got := decideRow(s, &Row{Version: 8, Hash: 1}, nil, c.last, true); got.step != c.want {
+			t.Errorf("after %+v: %+v", c.last, got)
+		}
 	}
 }

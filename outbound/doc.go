@@ -8,12 +8,15 @@
 // For the history of the stream, across crashes at any moment, rival workers,
 // lost answers and lagging replicas:
 //
-//	O1  when all is quiet, the last event of every live record bears its version,
-//	    or is of an earlier epoch and bears its content
+//	O1  when all is quiet, the last event of every live record that passes the filter
+//	    bears its version, or is of an earlier epoch and bears its content, or, with
+//	    OnlyChanges, bears its content but for ignored values
 //	O2  no (record, version, kind) is there twice
 //	O3  per record and epoch, versions only grow
-//	O4  a deleted record that was ever published ends in deleted, a live one never
-//	O5  every event carries a row that the source showed under that version
+//	O4  a deleted record that was ever published ends in deleted, and so does a live one
+//	    that does not pass the filter; one that passes never does
+//	O5  every event carries a row that the source showed under that version, with
+//	    protected values in their place
 //	O6  events and the checkpoint that stands for them are stored together
 //	O7  every checkpoint has one predecessor; who comes second leaves nothing
 //	O8  an expired token loses neither a change nor a delete
@@ -52,6 +55,27 @@
 // most MaxFind records a call. A failed read is a failed round: nothing of the page is
 // published. References are in no hash, compare or changed column.
 //
+// # Payload
+//
+// What the source shows is shaped before anything else looks at it, in the goroutine
+// that fetched the page (Shaper). The filter (Payload.Keep) sees the row as sent. A
+// record that it keeps out is not published; if it was, it is published as deleted with
+// reason filtered and the version of the row that left, and as created once it passes
+// again. The table stands at decideOut. A filter that fails halts the table. Its outcome
+// should follow from the version: a record that passes again without a new one waits
+// for the next.
+//
+// Protected values (Payload.Protect) are replaced in the row, so that events, hashes,
+// former values and keys of deletes have nothing else; values that an earlier event
+// bears raw are protected before they are said again. What stands on the stream stays.
+//
+// With OnlyChanges an update in which nothing but ignored values differs from the last
+// event is counted as noise and not published; previousversion and changedcolumns then
+// reach back to the last event. A column that appears or goes is a difference.
+//
+// None of it is published twice or raises an alarm: a version that was left out is a
+// repeat like a published one where a link shows it again.
+//
 // # Resync
 //
 // A resync reads everything again, from nothing, and holds it against the stream.
@@ -64,7 +88,8 @@
 //	full_dump       a delta round returns rows that are published and older than its
 //	                token: more than one in a thousand of the table's rows
 //	restored        a version, or a token, went back: new epoch
-//	configuration   columns, source or type prefix changed: new epoch
+//	configuration   columns, filter, protection, source or type prefix changed: new
+//	                epoch; OnlyChanges alone: the same epoch
 //	paging_link     an initial load cannot go on from its page
 //	requested       a person asked; only this mends a lost or corrupt checkpoint
 //
@@ -78,10 +103,11 @@
 // record; candidates are those whose last event is not later than the fence at which
 // the read began. The set is lost in a crash: the read begins anew, and the compare
 // skips what it published. Nothing is deleted once more than MaxDeletes are found to
-// be gone, those before a crash included: the table halts until Resync(true). A
-// candidate is gone only by the source's own word about that record (Confirmer, 500 at a
-// time); a missing right or an answer that is not whole is a failure, never a delete. Notices resync.started,
-// resync.finished and resync.halted stand on the table's notice subject, in the same
+// be gone or to have left the filter, those before a crash included: the table halts
+// until Resync(true). A candidate is gone only by the source's own word about that
+// record (Confirmer, 500 at a time); a missing right or an answer that is not whole is
+// a failure, never a delete. Notices resync.started, resync.finished and
+// resync.halted stand on the table's notice subject, in the same
 // commits. Three resyncs in a row without a good round after one halt the table.
 //
 // # When to poll
@@ -142,8 +168,8 @@
 // later page sends the round back to its base once; a load, which has none, becomes
 // a resync.
 //
-// These halt a table until Resume, with the next action in Status: a refusal by
-// the source (privilege, tracking off, a foreign link), too many deletes in a
+// These halt a table until Resume, with the next action in Status: a filter that cannot
+// be computed for a record, a refusal by the source (privilege, tracking off, a foreign link), too many deletes in a
 // resync, a message of somebody else on a record's subject, an event the stream will
 // never take, a checkpoint that is missing, unreadable or of another table,
 // organization or newer bridge. Other tables are not touched. A server that takes

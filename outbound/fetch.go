@@ -2,6 +2,7 @@ package outbound
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -46,10 +47,22 @@ func (w *Worker) fetch(ctx context.Context, s *session, link string) *fetching {
 			f.err = fmt.Errorf("read a page of table %s: %w", w.table, f.err)
 		} else if f.err = checkPage(f.page); f.err == nil {
 			span.SetAttributes(attribute.Int(telemetry.AttrRows, len(f.page.Rows)))
+			f.err = w.shape(f.page)
 		}
 		fault(span, f.err)
 	}()
 	return f
+}
+
+// shape makes a page's rows what is published of them. A filter that fails halts the
+// table: to publish or to leave out the record would both be a guess.
+func (w *Worker) shape(p *Page) error {
+	err := w.shaper.Shape(p.Rows)
+	if errors.Is(err, errFilter) {
+		return halt(failFilter, "table %s: %w; mend the filter or the record (an empty column is null: write record.?column.orValue(...)), "+
+			"then resume the table", w.table, err)
+	}
+	return err
 }
 
 // wait returns the page.

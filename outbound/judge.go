@@ -41,6 +41,7 @@ const (
 	failDeletes       = "max_deletes"
 	failColumns       = "columns"
 	failEncode        = "encode"
+	failFilter        = "filter"
 	failBadPage       = "bad_page"
 	failOther         = "other"
 )

@@ -61,6 +61,13 @@ type crmModel struct {
 	pages int // pages served
 	asked int // records looked up
 	now   func() time.Time
+	// payload and previous are what the test's workers are told; names is how many
+	// different names records get.
+	payload  Payload
+	previous bool
+	names    int
+	// columns are those that the last worker selects.
+	columns []string
 }
 
 type crmRecord struct {
@@ -84,7 +91,7 @@ type crmTomb struct {
 
 func newCRM(pageSize int) *crmModel {
 	return &crmModel{records: map[string]*crmRecord{}, history: map[string]map[int64][]string{},
-		pageSize: pageSize, version: 100, now: time.Now}
+		pageSize: pageSize, version: 100, now: time.Now, names: 100, columns: modelQuery().Columns}
 }
 
 func recordID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
@@ -384,11 +391,11 @@ func (c *crmModel) mutate(r *rand.Rand, n int) {
 		c.remove(id)
 	case 2: // delete and recreate between two polls
 		c.remove(id)
-		c.put(id, "recreated "+strconv.Itoa(r.IntN(100)))
+		c.put(id, "recreated "+strconv.Itoa(r.IntN(c.names)))
 	case 3: // create and delete between two polls
 		c.put(id, "short-lived")
 		c.remove(id)
 	default:
-		c.put(id, "name "+strconv.Itoa(r.IntN(100)))
+		c.put(id, "name "+strconv.Itoa(r.IntN(c.names)))
 	}
 }

@@ -139,6 +139,9 @@ func (w *Worker) overlapRefused(ctx context.Context, s *session, link string, er
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if stop := (*haltError)(nil); errors.As(err, &stop) {
+		return err
+	}
 	w.measures.failure(ctx, judge(err).reason)
 	if e := outcome.Of(err); !errors.Is(err, errOverlapVoid) && (e == nil || e.Verdict != outcome.Stop && e.Verdict != outcome.Reject) {
 		return nil

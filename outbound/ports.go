@@ -52,6 +52,8 @@ type Row struct {
 	JSON []byte
 	// Hash is a hash of the row's columns without the version column.
 	Hash uint64
+	// Out: the table's filter does not let the record be published. A Shaper sets it.
+	Out bool
 }
 
 // Log is the event stream. Its errors wrap the sentinels below.

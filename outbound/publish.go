@@ -37,6 +37,11 @@ func (w *Worker) settle(ctx context.Context, s *session, f *fetching, page *Page
 	if err := w.suspect(s, p); err != nil {
 		return err
 	}
+	if s.pass != nil && p.filtered > 0 {
+		if limit := w.deleteLimit(s); s.at.Resync.Deleted+p.filtered > limit {
+			return w.tooManyDeletes(ctx, s, limit)
+		}
+	}
 	if s.fresh || page.Next != "" || s.at.Page > 0 {
 		for i := range entries {
 			if entries[i].row != nil {
@@ -61,6 +66,9 @@ func (w *Worker) settle(ctx context.Context, s *session, f *fetching, page *Page
 		if err := w.submit(ctx, s, last, next); err != nil {
 			return err
 		}
+	}
+	if next.Resync != nil {
+		next.Resync = s.at.Resync // what was submitted counted its deletes
 	}
 	s.at = next
 	if repeated > 0 {

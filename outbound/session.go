@@ -69,7 +69,8 @@ func (w *Worker) open(ctx context.Context) (*session, error) {
 		err = c.fit(w.table, w.cfg.OrgID, w.fingerprint)
 	}
 	if errors.Is(err, errOtherFingerprint) && !w.fitted {
-		return &session{held: seq, stored: *c, at: *c}, &needResync{reason: ResyncConfiguration, renew: true, err: err}
+		return &session{held: seq, stored: *c, at: *c}, &needResync{reason: ResyncConfiguration,
+			renew: !sameIdentity(c.Fingerprint, w.fingerprint), err: err}
 	}
 	if errors.Is(err, errOtherFingerprint) {
 		err = fmt.Errorf("%w: another bridge follows the table with another configuration; give both the same one and resume the table", err)

@@ -160,7 +160,7 @@ func (w *Worker) reconcile(ctx context.Context, s *session, f *fetching, ids []s
 	}
 	p := assemble(entries, verdicts, sit.epoch)
 	for i := range p.events {
-		p.events[i].reason = "reconciled"
+		p.events[i].reason = reasonReconciled
 	}
 	return w.encode(ctx, s, f, p)
 }
@@ -181,7 +181,7 @@ func (w *Worker) tooManyDeletes(ctx context.Context, s *session, limit int) erro
 		return err
 	}
 	return halt(failDeletes, "the resync of table %s (%s) would publish more than %d deletes (max_deletes): check that the bridge's user "+
-		"sees every record and that this is the right organization, then force the resync, or resume the table to read it again",
+		"sees every record, that this is the right organization and the table's filter, then force the resync, or resume the table to read it again",
 		w.table, s.at.Resync.Reason, limit)
 }
 

@@ -36,6 +36,7 @@ type Worker struct {
 	jitter      *jitter
 	observe     func(Published)
 	pacer       Pacer
+	shaper      *Shaper
 	subject     string // of the checkpoint
 	fingerprint string
 	logical     map[string]string // read name to logical name, where they differ
@@ -105,7 +106,8 @@ func NewWorker(cfg TableConfig, source Source, log Stream, deps Deps) (*Worker, 
 		logger: deps.Logger.With("table", table.LogicalName), tracer: deps.Tracer, measures: m,
 		finder: deps.Finder, jitter: newJitter(deps.Rand), observe: deps.Observe, pacer: deps.Pacer, retention: deps.Retention, maxBatch: cfg.MaxBatch,
 		subject:     cfg.Names.Checkpoint(table.LogicalName),
-		fingerprint: fingerprint(cfg.Query, cfg.Settings),
+		fingerprint: fingerprint(cfg.Query, cfg.Settings, &cfg.Payload),
+		shaper:      NewShaper(table, &cfg.Payload),
 		logical:     map[string]string{},
 		rhythm:      newRhythm(cfg.PollInterval, cfg.PollMax, cfg.Phase),
 		board:       newBoard(table.LogicalName),

@@ -1,6 +1,7 @@
 // Package schema is the vocabulary of the bridge: tables, columns, alternate
 // keys, lookups and their navigation properties, the names of subjects and
-// event types, and the one keyed write that an inbound event becomes.
+// event types, what protects a value in an event, and the one keyed write that an
+// inbound event becomes.
 //
 // It does no I/O and reads no clock. Both the Web API client and the simulator
 // use its types, and nothing else in common, so that they cannot share a

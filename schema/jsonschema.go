@@ -10,8 +10,9 @@ import (
 // JSONSchema describes the data of a table's events, for the published columns,
 // as JSON Schema 2020-12. The version is a digest of the document, so that it
 // changes exactly when the shape does. id stands as $id when it is not empty;
-// it does not count in the version.
-func JSONSchema(t *Table, columns []string, id func(version string) string) (doc []byte, version string, err error) {
+// it does not count in the version. Protected columns are described as they stand in
+// events.
+func JSONSchema(t *Table, columns []string, id func(version string) string, protected map[string]Protection) (doc []byte, version string, err error) {
 	record := map[string]any{}
 	for _, name := range columns {
 		c := t.Column(name)
@@ -19,6 +20,9 @@ func JSONSchema(t *Table, columns []string, id func(version string) string) (doc
 			return nil, "", fmt.Errorf("json schema of table %s: no column %s", t.LogicalName, name)
 		}
 		record[c.ReadName()] = columnSchema(c)
+		if p, ok := protected[name]; ok {
+			record[c.ReadName()] = p.describe()
+		}
 	}
 	object := func(props map[string]any) map[string]any {
 		return map[string]any{"type": "object", "properties": props}

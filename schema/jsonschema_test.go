@@ -45,7 +45,7 @@ func compileSchema(t *testing.T, doc []byte) *jsonschema.Schema {
 
 func TestTheSchemaTakesWhatTheTableHoldsAndRefusesOther(t *testing.T) {
 	columns := []string{"accountid", "name", "staff", "revenue", "hold", "kind", "since", "ownerid"}
-	doc, _, err := schema.JSONSchema(sampleTable(), columns, nil)
+	doc, _, err := schema.JSONSchema(sampleTable(), columns, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestTheVersionChangesExactlyWithTheShape(t *testing.T) {
 		if change != nil {
 			change(tbl)
 		}
-		_, v, err := schema.JSONSchema(tbl, columns, func(v string) string { return "https://schemas.contoso.example/" + v })
+		_, v, err := schema.JSONSchema(tbl, columns, func(v string) string { return "https://schemas.contoso.example/" + v }, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestTheVersionChangesExactlyWithTheShape(t *testing.T) {
 }
 
 func TestTheIDStandsInTheDocument(t *testing.T) {
-	doc, version, err := schema.JSONSchema(sampleTable(), []string{"name"}, func(v string) string { return "urn:x:" + v })
+	doc, version, err := schema.JSONSchema(sampleTable(), []string{"name"}, func(v string) string { return "urn:x:" + v }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestTheIDStandsInTheDocument(t *testing.T) {
 	if err := json.Unmarshal(doc, &got); err != nil || got.ID != "urn:x:"+version {
 		t.Errorf("$id %q (%v), want urn:x:%s", got.ID, err, version)
 	}
-	if _, _, err := schema.JSONSchema(sampleTable(), []string{"nope"}, nil); err == nil {
+	if _, _, err := schema.JSONSchema(sampleTable(), []string{"nope"}, nil, nil); err == nil {
 		t.Error("a column that does not exist was accepted")
 	}
 }
