@@ -8,6 +8,7 @@ import (
 
 	"cebridge/bridge/internal/jet"
 	"cebridge/schema"
+	"cebridge/schema/outcome"
 )
 
 // Change is one thing that is not as the configuration needs it. The JSON names are
@@ -164,7 +165,7 @@ func (o *Operator) Apply(ctx context.Context, opt ApplyOptions) ([]Change, error
 	for _, p := range plan {
 		if p.make != nil {
 			if err := p.make(ctx); err != nil {
-				return made, fmt.Errorf("apply: %s %s: %s: %w", p.Kind, p.Name, p.What, err)
+				return made, fmt.Errorf("apply: %s %s: %s: %w%s", p.Kind, p.Name, p.What, err, rightsHint(p.Kind, err))
 			}
 		}
 		made = append(made, p.Change)
@@ -173,6 +174,16 @@ func (o *Operator) Apply(ctx context.Context, opt ApplyOptions) ([]Change, error
 		}
 	}
 	return made, o.waitForKeys(ctx, plan, opt)
+}
+
+// rightsHint says what the user lacks whom the server refuses a change of definitions.
+// Source: developer guide, "Predefined security roles".
+func rightsHint(kind string, err error) string {
+	e := outcome.Of(err)
+	if e == nil || e.Reason != outcome.Forbidden || kind != changeKey && kind != changeTracking {
+		return ""
+	}
+	return ": the user needs the rights of a System Customizer, or somebody who has them makes this change and runs apply again"
 }
 
 // waitForKeys waits for all keys, also when one of them has failed, and tells of every

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -99,7 +100,7 @@ func (o *Operator) planNewKey(ctx context.Context, t *schema.Table, n keyNeed, w
 // planKey plans a key that exists and is not Active.
 func (o *Operator) planKey(ctx context.Context, n keyNeed, whom string, opt ApplyOptions) (planned, error) {
 	name := n.key.LogicalName
-	p := planned{Change: Change{Kind: changeKey, Name: n.String(), What: "wait until the index of " + name + " is built" + whom + ": it is " + string(n.key.Status)}}
+	p := planned{Change: Change{Kind: changeKey, Name: n.String(), What: "wait until the index of " + name + " is built" + whom + ": it is " + cmp.Or(string(n.key.Status), "of unknown status")}}
 	if n.key.Status != schema.KeyFailed {
 		return p.waiting(o, n, name, opt), nil
 	}
@@ -131,6 +132,8 @@ func failedText(k *webapi.Key) string {
 const (
 	minApplyLook = 250 * time.Millisecond
 	maxApplyLook = 10 * time.Second
+	// applyHeartbeat is how often it says that it still waits.
+	applyHeartbeat = time.Minute
 )
 
 // waiting makes a change be in force once the key is Active.
@@ -141,8 +144,9 @@ func (p planned) waiting(o *Operator, n keyNeed, name string, opt ApplyOptions) 
 
 // awaitKey waits for the end of a key's index job.
 func (o *Operator) awaitKey(ctx context.Context, n keyNeed, name string, report func(string)) error {
-	delay := minApplyLook
+	delay, began := minApplyLook, time.Now()
 	var said schema.KeyStatus
+	lastSaid := began
 	for {
 		var k *webapi.Key
 		err := o.b.await(ctx, "alternate key", func(ctx context.Context) (err error) {
@@ -155,9 +159,13 @@ func (o *Operator) awaitKey(ctx context.Context, n keyNeed, name string, report 
 		if k == nil {
 			return errors.New("somebody has removed it: run apply again")
 		}
-		if k.Status != said {
-			said = k.Status
+		switch waited := time.Since(began); {
+		case k.Status != said:
+			said, lastSaid = k.Status, time.Now()
 			report(changeKey + " " + n.String() + ": " + string(k.Status))
+		case time.Since(lastSaid) >= applyHeartbeat:
+			lastSaid = time.Now()
+			report(changeKey + " " + n.String() + ": " + string(k.Status) + " for " + waited.Round(time.Second).String())
 		}
 		switch k.Status {
 		case schema.KeyActive:

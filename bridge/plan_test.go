@@ -3,6 +3,8 @@ package bridge_test
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -214,5 +216,32 @@ func TestAWebhookThatApplyRegistersMakesAChangeAnEvent(t *testing.T) {
 	}
 	if e := next(); e.Subject != id || e.change() != "deleted" {
 		t.Errorf("event %s of %s", e.change(), e.Subject)
+	}
+}
+
+// refusing answers writes of definitions like a server whose user lacks the right.
+type refusing struct{}
+
+func (refusing) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Method == http.MethodGet {
+		return http.DefaultTransport.RoundTrip(req)
+	}
+	body := `{"error":{"code":"0x80040220","message":"Principal user lacks prvCreateEntityKey"}}`
+	return &http.Response{StatusCode: http.StatusForbidden, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
+}
+
+func TestAUserWhoMayNotDefineIsToldWhichRightsItTakes(t *testing.T) {
+	r := newRig(t, onlyStreams, nil)
+	o, err := bridge.NewOperator(r.ctx, parse(t, head+faxRoute, r.url, r.nats), bridge.WithTransport(refusing{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close(context.Background())
+	made, err := o.Apply(r.ctx, bridge.ApplyOptions{})
+	if err == nil || len(made) != 0 || !strings.Contains(err.Error(), "prvCreateEntityKey") || !strings.Contains(err.Error(), "System Customizer") {
+		t.Errorf("made %+v: %v", made, err)
+	}
+	if _, err := r.js.Stream(r.ctx, "ERP"); err == nil {
+		t.Error("a stream was made after the refusal")
 	}
 }
