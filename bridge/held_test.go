@@ -134,6 +134,19 @@ func TestAKeyThatIsNotDeclaredIsAFaultThatNamesTheWayOut(t *testing.T) {
 	}
 }
 
+func TestEveryPlaceThatLacksAKeyNamesTheWayOut(t *testing.T) {
+	_, url := newSim(t, sim.Options{})
+	text := strings.NewReplacer("{accountnumber: data.id}", "{fax: data.id}",
+		"{emailaddress1: data.mail}", "{emailaddress1: data.mail}\n      lookups: {parentcustomerid: {account: {fax: data.f}}}").Replace(alsoContacts)
+	b, err := bridge.New(parse(t, "org: contoso\nwebapi: {url: SIM}\nnats: {embedded: {dir: "+t.TempDir()+"}}\n"+text, url, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Start(t.Context()); err == nil || strings.Count(err.Error(), "cebridge apply can define it") != 2 || strings.Count(err.Error(), "consists of fax") != 2 {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestAHeldRouteIsCountedAndItsLogQuotesNothingOfTheServer(t *testing.T) {
 	var log safeBuffer
 	r := newRigWith(t, onlyStreams, sim.Options{KeyJobDelay: time.Millisecond}, func(s *sim.Server) {

@@ -11,9 +11,8 @@ import (
 // keyNeed is an alternate key that routes rely on. key is nil when the table has no
 // such key.
 type keyNeed struct {
-	mapping.KeyNeed
-	route string
-	key   *schema.AlternateKey
+	mapping.KeyUse
+	key *schema.AlternateKey
 }
 
 // String names the key as people know it: account (accountnumber).
@@ -26,7 +25,7 @@ func (n keyNeed) active() bool { return n.key != nil && n.key.Status == schema.K
 func keyNeeds(c RouteConfig, cat schema.Catalog) []keyNeed {
 	var needs []keyNeed
 	for _, n := range mapping.KeyNeeds(c.Mapping, cat) {
-		needs = append(needs, keyNeed{n, c.Name, cat[n.Table].Key(n.Columns)})
+		needs = append(needs, keyNeed{n, cat[n.Table].Key(n.Columns)})
 	}
 	return needs
 }
@@ -74,16 +73,16 @@ func (b *Bridge) checkRoutes(cat schema.Catalog) (map[string]*mapping.Program, m
 	return programs, waiting, problems
 }
 
-// advise adds to the problem that a key is missing how it can be made.
+// advise adds to the problems that a key is missing how it can be made.
 func advise(problems schema.Problems, n keyNeed, t *schema.Table) {
+	hint := "; cebridge apply can define it: see cebridge plan"
+	if why := schema.KeyUnfit(t, n.Columns); why != "" {
+		hint = "; and it cannot be defined: " + why
+	}
+	says := "no alternate key of " + n.Table + " consists of " + strings.Join(n.Columns, ", ") + ":"
 	for i := range problems {
-		p := &problems[i]
-		if p.File == n.At.File && p.Line == n.At.Line && p.Column == n.At.Column && p.Field == n.At.Field && strings.HasPrefix(p.Text, "no alternate key of "+n.Table+" ") {
-			if why := schema.KeyUnfit(t, n.Columns); why != "" {
-				p.Text += "; and it cannot be defined: " + why
-			} else {
-				p.Text += "; cebridge apply can define it: see cebridge plan"
-			}
+		if p := &problems[i]; strings.HasPrefix(p.Text, says) && !strings.HasSuffix(p.Text, hint) {
+			p.Text += hint
 		}
 	}
 }

@@ -25,7 +25,7 @@ type Options struct {
 	// that the mapping names must be in the example and fit their columns.
 	Example []byte
 	// needs, if set, collects the keys that the mapping relies on.
-	needs *[]KeyNeed
+	needs *[]KeyUse
 }
 
 type compiler struct {
@@ -176,7 +176,7 @@ func (c *compiler) key(t *schema.Table, at place, entries []entry) []keyProgram 
 		}
 	}
 	if known && len(columns) > 0 {
-		c.need(t, at, columns)
+		c.need(t, columns)
 		if problem := keyProblem(t, columns); problem != "" {
 			c.add(at, "%s", problem)
 		}

@@ -135,7 +135,7 @@ func (c *compiler) refCalls(x *lookupProgram, p *program) {
 				return
 			}
 		}
-		c.need(t, at, columns)
+		c.need(t, columns)
 		if problem := keyProblem(t, columns); problem != "" {
 			c.add(at, "%s", problem)
 		}

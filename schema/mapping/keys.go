@@ -6,25 +6,18 @@ import (
 	"cebridge/schema"
 )
 
-// KeyNeed is an alternate key that a mapping relies on, with the place in the file
-// that says so.
-type KeyNeed struct {
-	KeyUse
-	At schema.Problem // its Text is empty
-}
-
 // KeyNeeds returns every alternate key that the mapping relies on, whether the
 // catalog declares it or not: the record's own, those of lookups, and those that are
 // written out in ref(). Each set of columns of a table stands there once. What names
 // an unknown table or column, or the primary id, is none: Compile reports it.
-func KeyNeeds(s *Spec, catalog schema.Catalog) []KeyNeed {
-	needs := []KeyNeed{}
+func KeyNeeds(s *Spec, catalog schema.Catalog) []KeyUse {
+	needs := []KeyUse{}
 	Compile(s, catalog, Options{needs: &needs})
 	return needs
 }
 
 // need notes a key whose table and columns are known.
-func (c *compiler) need(t *schema.Table, at place, columns []string) {
+func (c *compiler) need(t *schema.Table, columns []string) {
 	needs := c.options.needs
 	if needs == nil || slices.Contains(columns, t.PrimaryID) {
 		return
@@ -35,5 +28,5 @@ func (c *compiler) need(t *schema.Table, at place, columns []string) {
 			return
 		}
 	}
-	*needs = append(*needs, KeyNeed{KeyUse{t.LogicalName, columns}, at.problem("")})
+	*needs = append(*needs, KeyUse{t.LogicalName, columns})
 }
