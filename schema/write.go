@@ -25,20 +25,35 @@ type Write struct {
 	Key []KeyPart
 	// ID is the record's GUID when it is addressed by that.
 	ID string
-	// Predicate is the rendered text between the parentheses of the URL.
+	// Predicate is the rendered text between the parentheses of the URL; empty when
+	// Search is set.
 	Predicate string
+	// Search finds the record when no URL can address it by its key.
+	Search *Search
+	// KeyMembers is, with Search, a JSON object of the key's columns: a record that
+	// has to be made gets them with its body.
+	KeyMembers json.RawMessage
 	// Body is a JSON object, nil for a delete.
 	Body json.RawMessage
 	// OnCreate, when set, is the whole body to write if the record turns out to
 	// be new; Body is then written only to an existing record.
 	OnCreate json.RawMessage
+	// References are records that Body and OnCreate refer to and that only a search
+	// finds. Each stands there under its Member until it is bound.
+	References []Reference
 	// WantResult asks for the written record's id and version, at the price of an
 	// extra read inside the server (Prefer: return=representation).
 	WantResult bool
 }
 
 // Path is the request path below the API root: accounts(accountnumber='ABC123').
-func (w *Write) Path() string { return w.EntitySet + "(" + w.Predicate + ")" }
+// For a record that has to be searched for it is the query.
+func (w *Write) Path() string {
+	if w.Search != nil {
+		return w.Search.Query()
+	}
+	return w.EntitySet + "(" + w.Predicate + ")"
+}
 
 // Lane is the folded identity of the addressed record: writes of one lane must
 // not overtake each other.

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -143,21 +144,35 @@ func columnNames(t *schema.Table) []string {
 // address compiles what names the record: key or id.
 func (c *compiler) address(p *Program) {
 	s := c.spec
+	p.catalog = c.catalog
 	switch {
 	case len(s.key) > 0 && s.id != nil:
 		c.add(s.idAt, "key and id exclude each other")
-	case len(s.key) == 0 && s.id == nil:
+	case len(s.find) > 0 && (len(s.key) > 0 || s.id != nil):
+		c.add(s.findAt, "resolve excludes key and id")
+	case len(s.find) > 0 && s.operation != schema.OpUpdate && s.operation != schema.OpDelete:
+		c.add(s.findAt, "resolve is for operation update and delete: nothing but an alternate key keeps two messages from making a record twice")
+	case len(s.key)+len(s.find) == 0 && s.id == nil:
 		c.add(s.keyAt, "key or id is missing: name the record to write")
 	}
-	p.key = c.key(c.table, s.keyAt, s.key)
-	for _, part := range p.key {
-		if part.program.root != nil && calls(part.program.root, "omit") {
-			c.add(part.program.place, "the record's own key cannot be left out: omit() is for columns and lookups")
-		}
+	if s.find != nil {
+		p.find = c.findColumns(c.table, s.find)
+		c.notOmitted(p.find)
 	}
+	p.key = c.key(c.table, s.keyAt, s.key)
+	c.notOmitted(p.key)
 	if p.id = c.keyPart(s.id, nil, nil); p.id != nil && p.id.constant != nil {
 		if v := p.id.constant; v.kind != isText || !schema.IsGUID(v.text) {
 			c.add(p.id.place, "the id must be a GUID")
+		}
+	}
+}
+
+// notOmitted keeps the address of the record itself whole.
+func (c *compiler) notOmitted(parts []keyProgram) {
+	for _, part := range parts {
+		if part.program.root != nil && calls(part.program.root, "omit") {
+			c.add(part.program.place, "the record's own key cannot be left out: omit() is for columns and lookups")
 		}
 	}
 }
@@ -202,7 +217,7 @@ func keyProblem(t *schema.Table, columns []string) string {
 		return text + ": address by GUID with id, in a lookup with {" + t.LogicalName + ": expression}"
 	}
 	if len(declared) == 0 {
-		return text + ": the table has none"
+		return text + ": the table has none; resolve finds a record by other columns"
 	}
 	return text + ": it has " + strings.Join(declared, ", ")
 }
@@ -213,8 +228,8 @@ func (c *compiler) keyPart(x *expression, table *schema.Table, col *schema.Colum
 	if p == nil {
 		return nil
 	}
-	if p.root != nil && calls(p.root, "ref") {
-		c.add(p.place, "ref() belongs in lookups, not in a key")
+	if p.root != nil && (calls(p.root, "ref") || calls(p.root, "resolve")) {
+		c.add(p.place, "ref() and resolve() belong in lookups, not in a key")
 	}
 	if p.constant != nil && p.constant.kind == isNull {
 		c.add(p.place, "a key cannot be null")
@@ -237,7 +252,7 @@ func (c *compiler) keyPart(x *expression, table *schema.Table, col *schema.Colum
 	case col != nil && p.constant != nil:
 		if raw, problem := keyLiteral(col, *p.constant); problem != "" {
 			c.add(p.place, "%s", problem)
-		} else if _, err := schema.KeyPredicate(table, []schema.KeyPart{{Column: col.LogicalName, Value: raw}}); err != nil {
+		} else if _, err := schema.KeyPredicate(table, []schema.KeyPart{{Column: col.LogicalName, Value: raw}}); err != nil && !errors.Is(err, schema.ErrKeyCharacters) {
 			c.add(p.place, "%v", err)
 		}
 	}

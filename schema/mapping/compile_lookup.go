@@ -46,6 +46,10 @@ func (c *compiler) lookup(l lookupEntry, col *schema.Column) *lookupProgram {
 func (c *compiler) lookupByTarget(x *lookupProgram, l lookupEntry) {
 	table := c.target(x, l.target)
 	x.table = table
+	if l.find != nil {
+		x.find = c.findColumns(table, l.find)
+		return
+	}
 	if l.id == nil {
 		x.key = c.key(table, l.target.place, l.key)
 		return
@@ -90,7 +94,7 @@ func navigation(t *schema.Table, col *schema.Column, target string) string {
 	return ""
 }
 
-// lookupByExpression compiles an expression that gives ref(), null or omit().
+// lookupByExpression compiles an expression that gives ref(), resolve(), null or omit().
 func (c *compiler) lookupByExpression(x *lookupProgram, e *expression) {
 	p := c.program(e, "")
 	if p == nil {
@@ -98,11 +102,11 @@ func (c *compiler) lookupByExpression(x *lookupProgram, e *expression) {
 	}
 	x.value = p
 	if kind, known := p.kind(); known && kind != isNull && kind != isOmitted && kind != isRef {
-		c.add(p.place, "a lookup takes ref(), null or omit(), not %s: by GUID write {table: expression}", value{kind: kind}.describe())
+		c.add(p.place, "a lookup takes ref(), resolve(), null or omit(), not %s: by GUID write {table: expression}", value{kind: kind}.describe())
 		return
 	}
 	if p.path != nil && p.fallback == nil {
-		c.add(p.place, "a lookup takes ref(), null or omit(): by GUID write {table: expression}")
+		c.add(p.place, "a lookup takes ref(), resolve(), null or omit(): by GUID write {table: expression}")
 		return
 	}
 	if p.constant != nil && p.constant.kind == isNull && x.column != nil && x.column.Required {
@@ -113,16 +117,20 @@ func (c *compiler) lookupByExpression(x *lookupProgram, e *expression) {
 	}
 }
 
-// refCalls checks every ref() whose arguments are written out.
+// refCalls checks every ref() and resolve() whose arguments are written out.
 func (c *compiler) refCalls(x *lookupProgram, p *program) {
 	walk(p.root, func(e celast.Expr) {
-		if e.Kind() != celast.CallKind || e.AsCall().FunctionName() != "ref" || len(e.AsCall().Args()) != 2 {
+		if e.Kind() != celast.CallKind || len(e.AsCall().Args()) != 2 {
+			return
+		}
+		function := e.AsCall().FunctionName()
+		if function != "ref" && function != "resolve" {
 			return
 		}
 		at := c.inside(p.expression, p.tree, e.ID())
 		table, ok := textConstant(e.AsCall().Args()[0])
 		if !ok {
-			c.add(at, `the first argument of ref() must be a constant: ref("table", ...)`)
+			c.add(at, `the first argument of %s() must be a constant: %[1]s("table", ...)`, function)
 			return
 		}
 		t := c.target(x, name{at, table})
@@ -131,9 +139,16 @@ func (c *compiler) refCalls(x *lookupProgram, p *program) {
 			return
 		}
 		for _, column := range columns {
-			if c.lookUpColumn(t, name{at, column}) == nil {
+			col := c.lookUpColumn(t, name{at, column})
+			if col == nil {
 				return
 			}
+			if function == "resolve" {
+				c.findable(name{at, column}, t, col)
+			}
+		}
+		if function == "resolve" {
+			return
 		}
 		c.need(t, columns)
 		if problem := keyProblem(t, columns); problem != "" {

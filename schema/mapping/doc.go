@@ -14,10 +14,13 @@
 //	operation  upsert (default), create, update or delete
 //	key        {column: expression, ...}: an alternate key, declared and Active
 //	id         expression: the record's GUID; instead of key
+//	resolve    {column: expression, ...}: columns that find the record; instead of
+//	           key, for update and delete alone
 //	columns    {column: expression, ...}
 //	lookups    {column: {table: {keycolumn: expression, ...}}}  by alternate key
+//	           {column: {table: {resolve: {column: expression, ...}}}}  by a search
 //	           {column: {table: expression}}                    by GUID
-//	           {column: expression}                             ref(...), null or omit()
+//	           {column: expression}                             ref(...), resolve(...), null or omit()
 //	on_create  {columns: ..., lookups: ...}: written only when the record is new
 //	writes     a list of mappings, instead of table and what belongs to it
 //	revision   expression: a whole number, a time or a text that grows
@@ -57,6 +60,7 @@
 //	omit()                              leave the column alone (null clears it)
 //	ref("table", {"keycolumn": x, ...}) a lookup's target by alternate key
 //	ref("table", x)                     a lookup's target by GUID
+//	resolve("table", {"column": x, ...})  a lookup's target by a search
 //	optionset("table.column", label)    the value of a choice by its label
 //	optionset(label)                    the same for the column being written
 //	isoDate(x)                          yyyy-MM-dd of a time, of a text that is one,
@@ -97,10 +101,25 @@
 // A lookup is cleared by a null bind. For a polymorphic lookup the first
 // navigation property that the mapping names, else the first of the metadata, is
 // the one set to null (assumption: all of them write the same column). In a key
-// of a lookup, omit() in any part leaves the lookup alone; null in every part
-// clears it, null in only some parts is a rejection. Columns of the record's own
-// key are never in Body. OnCreate is Body's members followed by those of
-// on_create.
+// of a lookup, omit() in any part leaves the lookup alone; null in every part that
+// is not a constant clears it, null in only some parts is a rejection. Columns of
+// the record's own key are never in Body. OnCreate is Body's members followed by
+// those of on_create.
+//
+// # Searches
+//
+// Nothing is looked up here: where only the server can tell which record is meant,
+// the write says how to find it. That is so for resolve, and for an alternate key
+// with a value that no URL takes (schema.ForbiddenKeyCharacters, a date with a
+// time). For the record itself it is Write.Search, with the key's columns in
+// Write.KeyMembers should the record have to be made; Key stays what it is, so that
+// the lane does. For a lookup it is one of Write.References, and its member in Body
+// has the query in the place of the address until it is bound:
+//
+//	"ownerid@odata.bind":"/systemusers?$select=systemuserid&$filter=domainname%20eq%20%27CONTOSO%5Cann%27&$top=2"
+//
+// A search for a key is made for every write; the answer to a resolve may be an
+// earlier one (Reference.Cached).
 //
 // Only mapped places of an event are read, and objects are never copied, so
 // members such as @odata.bind within an event have no effect.
@@ -109,7 +128,8 @@
 //
 // Parse and Compile return every problem with file, line, column and field.
 // Match, Map and Revision return *outcome.Error with verdict reject and reason
-// invalid or key_characters, or the context's error. Texts of errors hold names
+// invalid, or key_characters for a key with such a value and a lookup of which the
+// GUID does not tell the table; or the context's error. Texts of errors hold names
 // from the mapping and kinds and lengths of values, never values of the event,
 // which may be personal data.
 //

@@ -65,6 +65,8 @@ func newEnv(catalog schema.Catalog) (*cel.Env, error) {
 				cel.BinaryBinding(refByKey)),
 			cel.Overload("ref_id", []*cel.Type{cel.StringType, cel.StringType}, cel.DynType,
 				cel.BinaryBinding(refByID))),
+		cel.Function("resolve", cel.Overload("resolve_columns", []*cel.Type{cel.StringType, cel.MapType(cel.StringType, cel.DynType)}, cel.DynType,
+			cel.BinaryBinding(refBySearch))),
 		cel.Function("optionset", cel.Overload("optionset_label", []*cel.Type{cel.StringType, cel.StringType}, cel.IntType,
 			cel.BinaryBinding(func(column, label ref.Val) ref.Val { return optionByLabel(catalog, column, label) }))),
 		cel.Function("isoDate",
@@ -133,11 +135,13 @@ func (r *reference) Equal(other ref.Val) ref.Val    { return types.Bool(ref.Val(
 func (r *reference) Type() ref.Type                 { return referenceType }
 func (r *reference) Value() any                     { return r }
 
-// reference is the value of ref(): the target of a lookup, by key or by GUID.
+// reference is the value of ref() and resolve(): the target of a lookup, by key, by
+// GUID, or by columns to search for.
 type reference struct {
-	table string
-	id    *value
-	key   map[string]value
+	table  string
+	id     *value
+	key    map[string]value
+	search bool
 }
 
 func (r *reference) ConvertToNative(reflect.Type) (any, error) {
@@ -153,16 +157,22 @@ func refByID(table, id ref.Val) ref.Val {
 }
 
 func refByKey(table, key ref.Val) ref.Val {
+	return refByColumns(table, key, false)
+}
+
+func refBySearch(table, columns ref.Val) ref.Val { return refByColumns(table, columns, true) }
+
+func refByColumns(table, key ref.Val, search bool) ref.Val {
 	m, ok := key.(traits.Mapper)
 	if !ok {
-		return failed("the second argument of ref() must be a map of key columns")
+		return failed("the second argument of ref() and resolve() must be a map of columns")
 	}
-	r := &reference{table: string(table.(types.String)), key: map[string]value{}}
+	r := &reference{table: string(table.(types.String)), key: map[string]value{}, search: search}
 	for it := m.Iterator(); it.HasNext() == types.True; {
 		k := it.Next()
 		column, ok := k.(types.String)
 		if !ok {
-			return failed("the key of ref() needs names of columns")
+			return failed("the map of ref() and resolve() needs names of columns")
 		}
 		v, err := fromCEL(m.Get(k))
 		if err != nil {

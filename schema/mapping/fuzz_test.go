@@ -74,7 +74,7 @@ func FuzzMapping(f *testing.F) {
 			return
 		}
 		for _, w := range writes {
-			for _, body := range []json.RawMessage{w.Body, w.OnCreate} {
+			for _, body := range []json.RawMessage{w.Body, w.OnCreate, w.KeyMembers} {
 				if body != nil && !json.Valid(body) {
 					t.Fatalf("invalid JSON %s", body)
 				}
@@ -102,7 +102,7 @@ func FuzzEvent(f *testing.F) {
 		if err := json.Unmarshal(w.Body, &body); err != nil || len(body) != 6 {
 			t.Fatalf("body %s: %v", w.Body, err)
 		}
-		if w.Predicate == "" || len(w.Key) != 1 {
+		if (w.Predicate == "") == (w.Search == nil) || len(w.Key) != 1 {
 			t.Fatalf("write addresses %q", w.Path())
 		}
 	})

@@ -155,7 +155,7 @@ func renderWrite(t *testing.T, out *bytes.Buffer, w *schema.Write) {
 	for _, body := range []struct {
 		name string
 		json json.RawMessage
-	}{{"body", w.Body}, {"on create", w.OnCreate}} {
+	}{{"body", w.Body}, {"on create", w.OnCreate}, {"key members", w.KeyMembers}} {
 		if body.json != nil {
 			if !json.Valid(body.json) {
 				t.Errorf("%s is not JSON: %s", body.name, body.json)

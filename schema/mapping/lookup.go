@@ -3,19 +3,21 @@ package mapping
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 
 	"cebridge/schema"
 	"cebridge/schema/outcome"
 )
 
-// lookupProgram is a compiled lookup: by key, by GUID (id), or by an expression
-// that yields a reference (value).
+// lookupProgram is a compiled lookup: by key, by a search (find), by GUID (id), or
+// by an expression that yields a reference (value).
 type lookupProgram struct {
 	place
 	column  *schema.Column
 	table   *schema.Table
 	key     []keyProgram
+	find    []keyProgram
 	id      *program
 	value   *program
 	targets map[string]lookupTarget
@@ -45,12 +47,15 @@ const (
 	keyOmitted
 )
 
-// evalKey computes a key. Every part null makes it null, one part omitted makes
-// it omitted, null in some parts is a rejection.
+// evalKey computes a key. Every part null makes it null, constants aside; one part
+// omitted makes it omitted, null in some parts is a rejection.
 func evalKey(ctx context.Context, v *view, parts []keyProgram) ([]schema.KeyPart, keyState, error) {
 	out := make([]schema.KeyPart, 0, len(parts))
-	nulls, omits := 0, 0
+	nulls, omits, constants := 0, 0, 0
 	for _, part := range parts {
+		if part.program.constant != nil {
+			constants++
+		}
 		x, err := part.program.eval(ctx, v)
 		if err != nil {
 			return nil, 0, err
@@ -72,7 +77,7 @@ func evalKey(ctx context.Context, v *view, parts []keyProgram) ([]schema.KeyPart
 	switch {
 	case omits > 0:
 		return nil, keyOmitted, nil
-	case nulls == len(parts):
+	case nulls > 0 && nulls+constants == len(parts):
 		return nil, keyNull, nil
 	case nulls > 0:
 		return nil, 0, reject(parts[0].program.place, outcome.Invalid, "some parts of the key are null, others are not")
@@ -101,6 +106,9 @@ func keyLiteral(col *schema.Column, v value) ([]byte, string) {
 			text, problem = timestampText(v)
 		}
 		return quote(text), problem
+	}
+	if v.kind == isBool && col.Type == schema.TypeBoolean {
+		return strconv.AppendBool(nil, v.flag), ""
 	}
 	return nil, "the key column " + col.LogicalName + " takes a text or a number, not " + v.describe()
 }
@@ -146,7 +154,7 @@ func (l *lookupProgram) write(ctx context.Context, v *view, o *object) error {
 		case isRef:
 			return l.writeRef(x.ref, o)
 		}
-		return reject(l.value.place, outcome.Invalid, "a lookup takes ref(), null or omit(), not "+x.describe())
+		return reject(l.value.place, outcome.Invalid, "a lookup takes ref(), resolve(), null or omit(), not "+x.describe())
 	case l.id != nil:
 		x, err := l.id.eval(ctx, v)
 		if err != nil {
@@ -154,12 +162,18 @@ func (l *lookupProgram) write(ctx context.Context, v *view, o *object) error {
 		}
 		return l.writeID(l.id.place, l.targets[l.table.LogicalName], x, o)
 	}
-	parts, state, err := evalKey(ctx, v, l.key)
+	by := l.key
+	if l.find != nil {
+		by = l.find
+	}
+	parts, state, err := evalKey(ctx, v, by)
 	switch {
 	case err != nil || state == keyOmitted:
 		return err
 	case state == keyNull:
 		return l.writeNull(o)
+	case l.find != nil:
+		return l.writeSearch(l.find[0].program.place, l.targets[l.table.LogicalName], parts, true, o)
 	}
 	return l.writeKey(placesOf(l.key), l.targets[l.table.LogicalName], parts, o)
 }
@@ -187,6 +201,9 @@ func (l *lookupProgram) writeID(at place, t lookupTarget, x value, o *object) er
 
 func (l *lookupProgram) writeKey(at func(int) place, t lookupTarget, parts []schema.KeyPart, o *object) error {
 	text, err := predicate(at, t.table, parts)
+	if needsSearch(err) {
+		return l.writeSearch(at(0), t, parts, false, o)
+	}
 	if err != nil {
 		return err
 	}
@@ -205,6 +222,9 @@ func (l *lookupProgram) writeRef(r *reference, o *object) error {
 	if r.id != nil {
 		return l.writeID(at, t, *r.id, o)
 	}
+	if r.search {
+		return l.writeFound(t, r, o)
+	}
 	columns := make([]string, 0, len(r.key))
 	for column := range r.key {
 		columns = append(columns, column)
@@ -213,9 +233,22 @@ func (l *lookupProgram) writeRef(r *reference, o *object) error {
 	if key == nil || key.Status != schema.KeyActive {
 		return reject(at, outcome.Invalid, "ref() gives columns that are no active alternate key of "+r.table)
 	}
-	parts := make([]schema.KeyPart, 0, len(key.Columns))
+	parts, state, err := l.partsOf(t, r, key.Columns)
+	switch {
+	case err != nil || state == keyOmitted:
+		return err
+	case state == keyNull:
+		return l.writeNull(o)
+	}
+	return l.writeKey(func(int) place { return at }, t, parts, o)
+}
+
+// partsOf reads the columns that ref() or resolve() gave, in that order.
+func (l *lookupProgram) partsOf(t lookupTarget, r *reference, columns []string) ([]schema.KeyPart, keyState, error) {
+	at := l.value.place
+	parts := make([]schema.KeyPart, 0, len(columns))
 	nulls, omits := 0, 0
-	for _, column := range key.Columns {
+	for _, column := range columns {
 		x := r.key[column]
 		switch x.kind {
 		case isNull:
@@ -227,21 +260,21 @@ func (l *lookupProgram) writeRef(r *reference, o *object) error {
 		}
 		col := t.table.Column(column)
 		if col == nil {
-			return reject(at, outcome.Invalid, "the metadata of "+r.table+" lacks its key column "+column)
+			return nil, 0, reject(at, outcome.Invalid, "the metadata of "+r.table+" has no column "+column)
 		}
 		raw, problem := keyLiteral(col, x)
 		if problem != "" {
-			return reject(at, outcome.Invalid, problem)
+			return nil, 0, reject(at, outcome.Invalid, problem)
 		}
 		parts = append(parts, schema.KeyPart{Column: column, Value: raw})
 	}
 	switch {
 	case omits > 0:
-		return nil
-	case nulls == len(key.Columns):
-		return l.writeNull(o)
+		return nil, keyOmitted, nil
+	case nulls == len(columns):
+		return nil, keyNull, nil
 	case nulls > 0:
-		return reject(at, outcome.Invalid, "some parts of the key are null, others are not")
+		return nil, 0, reject(at, outcome.Invalid, "some parts of the key are null, others are not")
 	}
-	return l.writeKey(func(int) place { return at }, t, parts, o)
+	return parts, keyComplete, nil
 }

@@ -15,7 +15,7 @@ const maxEntries = 1024
 
 // Fields returns the names of the fields of a route that belong to its mapping.
 func Fields() []string {
-	return []string{"when", "table", "operation", "key", "id", "columns", "lookups", "on_create", "writes", "revision"}
+	return []string{"when", "table", "operation", "key", "id", "resolve", "columns", "lookups", "on_create", "writes", "revision"}
 }
 
 type parser struct {
@@ -84,6 +84,9 @@ func (p *parser) read(path string, node *ast.MappingNode) {
 		case "id":
 			s.idAt = f.place
 			s.id = p.expression(f.place, f.node)
+		case "resolve":
+			s.findAt = f.place
+			s.find = p.resolve(f.place, f.node)
 		case "columns":
 			s.columnsAt = f.place
 			s.columns = p.entries(f.place, f.node)
@@ -231,7 +234,11 @@ func (p *parser) lookups(at place, node ast.Node) []lookupEntry {
 				continue
 			}
 			l.target = targets[0].name
-			if isMapping(targets[0].node) {
+			if f, ok := p.resolveOf(targets[0].node); ok {
+				if l.find = p.resolve(l.target.place, f); len(l.find) == 0 {
+					continue
+				}
+			} else if isMapping(targets[0].node) {
 				l.key = p.entries(l.target.place, targets[0].node)
 				if len(l.key) == 0 {
 					p.add(l.target.place, "the key has no columns")

@@ -19,6 +19,8 @@ type Program struct {
 	when        *program
 	key         []keyProgram
 	id          *program
+	find        []keyProgram
+	catalog     schema.Catalog
 	body        blockProgram
 	onCreate    blockProgram
 	hasOnCreate bool
@@ -121,6 +123,7 @@ func (p *Program) write(ctx context.Context, v *view) (*schema.Write, error) {
 		}
 		w.OnCreate = o.bytes()
 	}
+	w.References = o.references
 	return w, nil
 }
 
@@ -138,15 +141,25 @@ func (p *Program) address(ctx context.Context, v *view, w *schema.Write) error {
 		w.Predicate = w.ID
 		return nil
 	}
-	parts, state, err := evalKey(ctx, v, p.key)
+	by := p.key
+	if p.find != nil {
+		by = p.find
+	}
+	parts, state, err := evalKey(ctx, v, by)
 	if err != nil {
 		return err
 	}
 	if state != keyComplete {
-		return reject(p.key[0].program.place, outcome.Invalid, "a part of the record's key is null or left out")
+		return reject(by[0].program.place, outcome.Invalid, "a part of the record's key is null or left out")
 	}
 	w.Key = parts
+	if p.find != nil {
+		return p.searchFor(w)
+	}
 	w.Predicate, err = predicate(placesOf(p.key), p.table, parts)
+	if needsSearch(err) {
+		return p.searchFor(w)
+	}
 	return err
 }
 
@@ -201,7 +214,10 @@ func (s *statePair) note(c columnProgram, literal []byte) string {
 }
 
 // object writes a JSON object member by member.
-type object struct{ buf []byte }
+type object struct {
+	buf        []byte
+	references []schema.Reference
+}
 
 func newObject() *object { return &object{buf: []byte{'{'}} }
 

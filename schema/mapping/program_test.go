@@ -95,7 +95,7 @@ func TestOtherFieldsOfARouteAreNotTheMappings(t *testing.T) {
 		t.Error(ps)
 	}
 	for _, f := range mapping.Fields() {
-		if !slices.Contains([]string{"when", "table", "operation", "key", "id", "columns", "lookups", "on_create", "writes", "revision"}, f) {
+		if !slices.Contains([]string{"when", "table", "operation", "key", "id", "resolve", "columns", "lookups", "on_create", "writes", "revision"}, f) {
 			t.Errorf("unexpected field %s", f)
 		}
 	}
@@ -223,7 +223,10 @@ func TestErrorsHoldNothingOfTheEvent(t *testing.T) {
 		`columns: {name: '"%d".format([data.x])'}`,
 		"columns: {name: data.x.substring(99)}",
 		"lookups: {primarycontactid: {contact: data.x}}",
-		"lookups: {primarycontactid: {contact: {emailaddress1: data.bad}}}",
+		"lookups: {primarycontactid: {contact: {emailaddress1: data.long}}}",
+		"lookups: {parentaccountid: {account: {resolve: {name: data.long}}}}",
+		"lookups: {parentaccountid: {account: {resolve: {parentaccountid: data.x}}}}",
+		"lookups: {parentaccountid: 'resolve(\"account\", {\"numberofemployees\": data.x})'}",
 		"lookups: {parentaccountid: 'ref(\"account\", {string(data.x): data.x})'}",
 		"lookups: {parentaccountid: 'ref(\"account\", data.x)'}",
 		"revision: data.long",

@@ -18,6 +18,8 @@ type Spec struct {
 	key       []entry
 	id        *expression
 	idAt      place
+	find      []entry
+	findAt    place
 	block
 	columnsAt place
 	lookupsAt place
@@ -51,12 +53,13 @@ type entry struct {
 	value *expression
 }
 
-// lookupEntry is a lookup column with one of the three forms of target: key, id
-// (both with target) or value alone.
+// lookupEntry is a lookup column with one of the four forms of target: key, find,
+// id (all with target) or value alone.
 type lookupEntry struct {
 	name
 	target name
 	key    []entry
+	find   []entry
 	id     *expression
 	value  *expression
 }
@@ -89,7 +92,7 @@ func (s *Spec) first() *Spec {
 }
 
 // Tables returns every table the mapping names, sorted: its own, the targets of
-// lookups, and those in ref() and optionset(). Compile needs their metadata.
+// lookups, and those in ref(), resolve() and optionset(). Compile needs their metadata.
 func (s *Spec) Tables() []string {
 	set := maps.Clone(s.mentioned)
 	if set == nil {

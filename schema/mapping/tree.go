@@ -53,7 +53,7 @@ func issueProblems(x *expression, issues *cel.Issues) schema.Problems {
 	return out
 }
 
-var functions = []string{"omit", "ref", "optionset", "isoDate"}
+var functions = []string{"omit", "ref", "resolve", "optionset", "isoDate"}
 
 func unknownName(unknown, text string) string {
 	known := slices.Concat(variables[:], functions, []string{"has", "size", "string", "int", "double", "bool", "timestamp", "duration", "matches"})
@@ -73,6 +73,8 @@ func wrongArguments(function, arguments string) string {
 		return "optionset" + arguments + " does not fit: give a label, or \"table.column\" and a label; the short form needs a choice column"
 	case "ref":
 		return "ref" + arguments + ` does not fit: give "table" and {"keycolumn": value} or a GUID`
+	case "resolve":
+		return "resolve" + arguments + ` does not fit: give "table" and {"column": value}`
 	case "isoDate":
 		return "isoDate" + arguments + " does not fit: give a text or a time"
 	case "omit":
@@ -95,7 +97,7 @@ func textConstant(e celast.Expr) (string, bool) {
 	return string(s), ok
 }
 
-// mentionedTables adds the tables named in ref() and optionset().
+// mentionedTables adds the tables named in ref(), resolve() and optionset().
 func mentionedTables(tree *cel.Ast, tables map[string]bool) {
 	walk(tree.NativeRep().Expr(), func(e celast.Expr) {
 		if e.Kind() != celast.CallKind || len(e.AsCall().Args()) != 2 {
@@ -106,7 +108,7 @@ func mentionedTables(tree *cel.Ast, tables map[string]bool) {
 			return
 		}
 		switch e.AsCall().FunctionName() {
-		case "ref":
+		case "ref", "resolve":
 			tables[text] = true
 		case "optionset":
 			table, _, _ := strings.Cut(text, ".")
