@@ -74,8 +74,11 @@ type WebAPIConfig struct {
 	// BatchLinger bounds how long a write waits for others to share one with.
 	BatchMax    int
 	BatchLinger time.Duration
-	Auth        AuthConfig
-	TLS         TLSConfig
+	// ResolveTTL is how long the answer to a mapping's resolve is used for other
+	// writes; 0 for none.
+	ResolveTTL time.Duration
+	Auth       AuthConfig
+	TLS        TLSConfig
 	// PublisherPrefix begins the names of what Apply defines, Solution is the unique
 	// name of the unmanaged solution it is added to, "" for the default one.
 	PublisherPrefix string
@@ -229,7 +232,7 @@ func (p position) problem(field, text string) schema.Problem {
 func DefaultConfig() Config {
 	return Config{
 		Prefix: "crm",
-		WebAPI: WebAPIConfig{Version: "v9.2", Timeout: 100 * time.Second, MaxInFlight: 52, BatchMax: 1, BatchLinger: 2 * time.Millisecond, PublisherPrefix: "new", Auth: AuthConfig{Method: "none"}},
+		WebAPI: WebAPIConfig{Version: "v9.2", Timeout: 100 * time.Second, MaxInFlight: 52, BatchMax: 1, BatchLinger: 2 * time.Millisecond, ResolveTTL: 10 * time.Minute, PublisherPrefix: "new", Auth: AuthConfig{Method: "none"}},
 		NATS: NATSConfig{
 			InboxPrefix: "_INBOX",
 		},

@@ -111,6 +111,7 @@ func (r *reader) webapi(m, root *yamltree.Map) {
 	c.BatchMax = int(batch.Int("max", int64(c.BatchMax), 1, 1000))
 	c.BatchLinger = batch.Duration("linger", c.BatchLinger, 100*time.Microsecond, time.Second)
 	batch.Done()
+	c.ResolveTTL = m.Duration("resolve_ttl", c.ResolveTTL, 0, 24*time.Hour)
 	if m.Has("auth") {
 		r.auth(m.Map("auth"))
 	}

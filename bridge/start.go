@@ -118,10 +118,14 @@ func (b *Bridge) startWebAPI(ctx context.Context) error {
 		return fmt.Errorf("web api: %w", err)
 	}
 	proxy, fromEnvironment := w.proxy()
+	ttl := w.ResolveTTL
+	if ttl == 0 {
+		ttl = -1
+	}
 	client, err := webapi.New(webapi.Config{
 		TLS: conf, ProxyURL: proxy, ProxyFromEnvironment: fromEnvironment,
 		URL: w.URL, Version: w.Version, Auth: auth, Timeout: w.Timeout, MaxInFlight: w.MaxInFlight,
-		Batch:     webapi.BatchConfig{Max: w.BatchMax, Linger: w.BatchLinger},
+		Batch:     webapi.BatchConfig{Max: w.BatchMax, Linger: w.BatchLinger}, ResolveTTL: ttl,
 		Transport: b.opt.transport, Logger: b.log, Meter: b.prov.meter, Tracer: b.prov.tracer,
 	})
 	if err != nil {

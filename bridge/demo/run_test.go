@@ -53,7 +53,7 @@ func run(t *testing.T, dir string, log io.Writer, want ...string) string {
 func TestTheDemoShowsBothDirectionsAndEndsInOrder(t *testing.T) {
 	t.Parallel()
 	out := run(t, "", io.Discard, "CRM -> NATS  loaded ", "CRM -> NATS  created ", "CRM -> NATS  updated ", "CRM -> NATS  deleted ",
-		"PATCH accounts(accountnumber='ABC123')", "created in 1 request", "updated in 1 request", "dead letter: key_characters")
+		"PATCH accounts(accountnumber='ABC123')", "created in 1 request", "updated in 1 request", "dead letter: invalid")
 	for _, bind := range []string{
 		`"primarycontactid@odata.bind":"/contacts(emailaddress1='contact%40company.com')"`,
 		`"new_Region@odata.bind":"/new_regions(new_code='NW')"`,

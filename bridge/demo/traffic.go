@@ -131,7 +131,9 @@ func erp(ctx context.Context, js jetstream.JetStream, seed uint64, every time.Du
 			c.Contact = "nobody@company.com" // does not exist: kept and retried, later a dead letter
 			c.ID = fmt.Sprintf("ERP%03d", n)
 		case n > 0 && n%5 == 0:
-			c.ID = "A/B" // the Web API takes no such key: a dead letter at once
+			c.Name = strings.Repeat("Contoso ", 30) // too long for its column: a dead letter at once
+		case n > 0 && n%4 == 0:
+			c.ID = "A/B" // no URL takes such a key: the record is searched for
 		case n > 0:
 			c.ID = fmt.Sprintf("ERP%03d", r.IntN(6))
 			c.Name = "Contoso Customer " + c.ID

@@ -24,6 +24,10 @@ func (c *Client) Apply(ctx context.Context, w *schema.Write) (schema.Result, err
 	defer span.End()
 	a := &application{client: c, write: w}
 	err := a.run(ctx)
+	if a.forgetStale(err) {
+		a.write, a.found = w, nil
+		err = a.run(ctx)
+	}
 	if err != nil {
 		failSpan(span, err)
 		return schema.Result{Requests: a.result.Requests}, err
@@ -37,13 +41,18 @@ type application struct {
 	client *Client
 	write  *schema.Write
 	result schema.Result
+	// found holds what its references were found to mean, by their place.
+	found map[int]bound
 }
 
 func (a *application) run(ctx context.Context) error {
 	w := a.write
-	if !validName(w.EntitySet) || !validName(w.Table) || !a.address() {
+	if !validName(w.EntitySet) || !validName(w.Table) || w.Search == nil && !a.address() {
 		return &outcome.Error{Op: "write to " + shorten(w.Table), Verdict: outcome.Reject, Reason: outcome.KeyCharacters,
 			Message: "the record's address is incomplete or cannot stand in a URL"}
+	}
+	if w.Search != nil {
+		return a.applySearched(ctx)
 	}
 	switch w.Operation {
 	case schema.OpUpsert:
@@ -128,6 +137,10 @@ func (a *application) patch(ctx context.Context, op string, body []byte) error {
 		return &outcome.Error{Op: "PATCH " + a.write.EntitySet, Verdict: outcome.Reject, Reason: outcome.Invalid,
 			Message: "there is nothing to write"}
 	}
+	body, err := a.bind(ctx, body)
+	if err != nil {
+		return err
+	}
 	call := &call{op: op, method: http.MethodPatch, body: body, header: map[string]string{}}
 	switch op {
 	case opUpdate:
@@ -141,7 +154,7 @@ func (a *application) patch(ctx context.Context, op string, body []byte) error {
 // send completes a call to the record, makes it and takes its result.
 func (a *application) send(ctx context.Context, call *call) error {
 	a.complete(call)
-	if b := a.client.batches; b != nil && a.write.OnCreate == nil {
+	if b := a.client.batches; b != nil && a.write.OnCreate == nil && a.write.Search == nil {
 		return b.do(ctx, call)
 	}
 	return a.client.do(ctx, call)
@@ -149,10 +162,13 @@ func (a *application) send(ctx context.Context, call *call) error {
 
 // complete addresses a call to the record and reads its answer.
 func (a *application) complete(call *call) {
-	call.name = a.write.EntitySet + "(" + a.predicate() + ")"
+	call.name = a.write.EntitySet
+	if call.method != http.MethodPost {
+		call.name += "(" + a.predicate() + ")"
+	}
 	call.path = call.name
 	call.limit = a.client.maxBody
-	if a.write.WantResult && call.method == http.MethodPatch {
+	if a.write.WantResult && call.method != http.MethodDelete {
 		// The primary id comes with every selection.
 		call.path += "?$select=" + versionColumn
 		call.header["Prefer"] = "return=representation"
@@ -165,7 +181,7 @@ func (a *application) complete(call *call) {
 		}
 		return err
 	}
-	call.sending = func() { a.result.Requests++ }
+	call.sending = a.sending
 }
 
 // hasReason tells whether err is a verdict for that reason.

@@ -13,6 +13,7 @@ import (
 const (
 	opPage     = "page"
 	opExists   = "exists"
+	opResolve  = "resolve"
 	opMetadata = "metadata"
 	opWhoAmI   = "whoami"
 	opUpsert   = string(schema.OpUpsert)

@@ -37,6 +37,9 @@ type Client struct {
 	logger    *slog.Logger
 	tracer    trace.Tracer
 	measures  *measures
+
+	// references are the earlier answers to searches.
+	references *references
 }
 
 // New makes a client. It sends nothing: errors are about the configuration.
@@ -69,6 +72,7 @@ func New(cfg Config) (*Client, error) {
 		tracer:    cfg.Tracer,
 		measures:  m,
 	}
+	c.references = newReferences(cfg.ResolveTTL)
 	c.governor.changed, c.governor.waited = m.limited, m.waited
 	m.limited(cfg.MaxInFlight)
 	if cfg.Batch.Max > 1 {

@@ -27,6 +27,8 @@ const (
 	DefaultTimeout = 100 * time.Second
 	// DefaultMaxInFlight is the documented limit of concurrent requests a user.
 	DefaultMaxInFlight = 52
+	// DefaultResolveTTL is how long the answer to a search may be used.
+	DefaultResolveTTL = 10 * time.Minute
 	// DefaultMaxPageBytes bounds one page of rows, after decompression.
 	DefaultMaxPageBytes = 64 << 20
 	// DefaultMaxBodyBytes bounds any other answer, after decompression.
@@ -51,6 +53,9 @@ type Config struct {
 	MaxInFlight int
 	// Batch packs writes into $batch requests.
 	Batch BatchConfig
+	// ResolveTTL is how long the answer to a search is used for other writes that
+	// refer to the same record; negative: for none.
+	ResolveTTL time.Duration
 	// MaxPageBytes and MaxBodyBytes bound answers after decompression.
 	MaxPageBytes int64
 	MaxBodyBytes int64
@@ -78,6 +83,7 @@ func (c Config) withDefaults() Config {
 	c.Version = cmp.Or(c.Version, DefaultVersion)
 	c.Timeout = cmp.Or(c.Timeout, DefaultTimeout)
 	c.MaxInFlight = cmp.Or(c.MaxInFlight, DefaultMaxInFlight)
+	c.ResolveTTL = cmp.Or(c.ResolveTTL, DefaultResolveTTL)
 	c.MaxPageBytes = cmp.Or(c.MaxPageBytes, DefaultMaxPageBytes)
 	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, DefaultMaxBodyBytes)
 	if c.Auth == nil {
@@ -106,6 +112,7 @@ func (c Config) validate() error {
 	refuse(!versionText.MatchString(c.Version), "web api version %q: write it as v9.2", c.Version)
 	refuse(c.Timeout < time.Second || c.Timeout > time.Hour, "web api timeout %s: use 1s to 1h", c.Timeout)
 	refuse(c.MaxInFlight < 1 || c.MaxInFlight > 1000, "web api requests in flight %d: use 1 to 1000", c.MaxInFlight)
+	refuse(c.ResolveTTL > 24*time.Hour, "web api resolve ttl %s: use at most 24h", c.ResolveTTL)
 	refuse(c.MaxPageBytes < 1<<10 || c.MaxPageBytes > 1<<30, "web api page limit %d bytes: use 1 KiB to 1 GiB", c.MaxPageBytes)
 	refuse(c.MaxBodyBytes < 1<<10 || c.MaxBodyBytes > 1<<30, "web api answer limit %d bytes: use 1 KiB to 1 GiB", c.MaxBodyBytes)
 	refuse(c.Batch.Max < 0 || c.Batch.Max > MaxBatch, "web api writes a batch %d: use 1 to %d", c.Batch.Max, MaxBatch)

@@ -15,9 +15,20 @@
 //     it has the configured scheme, host, port and path and addresses the same
 //     entity set; its query is kept byte for byte.
 //   - A write is one HTTP request unless it carries OnCreate (two for a new
-//     record) or an update with references is answered by a "not there" that does
-//     not say which record is meant (one read more). A 204 counts only with an
+//     record), or an update with references is answered by a "not there" that does
+//     not say which record is meant (one read more), or something is searched for
+//     (one query each). A 204 counts only with an
 //     OData header, a 200 or 201 only with a JSON object.
+//   - A record that has to be searched for (schema.Search) is addressed by its GUID
+//     and updated only if it is still there, or created by POST with its key in the
+//     body, where the key's index refuses a second one. Both ways lead back to the
+//     search when another writer was faster. A search that finds two is a rejection;
+//     one that finds nothing parks a write that refers to the record. Such a write
+//     shares no $batch.
+//   - The answer to a search for a reference may be remembered (Config.ResolveTTL)
+//     if the write says so. It is dropped when a write shows it to be gone, and that
+//     write is made once more. What is missing is not remembered. Those who want the
+//     same at the same time share one request.
 //   - Every failure is an *outcome.Error whose verdict was given by one function,
 //     classify: by error code, then by text where the code is empty, then by
 //     status, then by the shape of the body. The caller's own cancellation or
@@ -67,7 +78,7 @@
 // body included: Config.Timeout; waiting for a slot or for the server's leave
 // does not count and ends with the caller's context. Bytes after decompression:
 // Config.MaxPageBytes and MaxBodyBytes, 64 KiB of a failed answer, 256 KiB of a
-// header. Nesting: 64. Rows a page: 100,000. A page takes one allocation for its
+// header. Nesting: 64. Remembered searches: 4,096, the least used go. Rows a page: 100,000. A page takes one allocation for its
 // rows, as large as the answer, beside the raw bytes, which are pooled.
 //
 // # Logging in

@@ -74,7 +74,7 @@ func (a *application) isThere(ctx context.Context) (bool, error) {
 			_, err := readObject(status, body)
 			return err
 		},
-		sending: func() { a.result.Requests++ },
+		sending: a.sending,
 	}
 	if column, _, keyed := strings.Cut(a.predicate(), "="); keyed {
 		call.path += "?$select=" + column
@@ -86,7 +86,13 @@ func (a *application) isThere(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-// bindsTo tells whether a body refers to a record of that entity set.
+// bindsTo tells whether a body refers to a record of that entity set, bound or still
+// to be searched for.
 func bindsTo(body []byte, entitySet string) bool {
-	return strings.Contains(string(body), `/`+entitySet+`(`) || strings.Contains(string(body), `"`+entitySet+`(`)
+	for _, form := range []string{`/` + entitySet + `(`, `"` + entitySet + `(`, `/` + entitySet + `?`} {
+		if strings.Contains(string(body), form) {
+			return true
+		}
+	}
+	return false
 }

@@ -1,0 +1,80 @@
+package webapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"cebridge/schema"
+	"cebridge/schema/outcome"
+)
+
+// search asks for the one record that a search means: its GUID, or "" when there is
+// none. Two are a rejection. sending is called before each HTTP request.
+func (c *Client) search(ctx context.Context, s *schema.Search, sending func()) (string, error) {
+	if !validName(s.EntitySet) || !validName(s.PrimaryID) {
+		return "", &outcome.Error{Op: "GET", Verdict: outcome.Reject, Reason: outcome.Config,
+			Message: "the table to search has no entity set or primary id"}
+	}
+	var ids []string
+	call := &call{
+		op: opResolve, method: http.MethodGet, path: s.Query(), name: searchName(s), limit: c.maxBody, inbound: true, sending: sending,
+		accept: func(status int, _ http.Header, body io.Reader) error {
+			var err error
+			ids, err = readIDs(status, body, s.PrimaryID)
+			return err
+		},
+	}
+	if err := c.do(ctx, call); err != nil {
+		return "", err
+	}
+	switch len(ids) {
+	case 0:
+		return "", nil
+	case 1:
+		return ids[0], nil
+	}
+	return "", &outcome.Error{Op: call.title(), Verdict: outcome.Reject, Reason: outcome.Config,
+		Message: "several records of " + s.Table + " have this " + strings.Join(s.Columns, ", ") + ": name more columns"}
+}
+
+// searchName names a search in errors, without the values it looks for.
+func searchName(s *schema.Search) string {
+	return s.EntitySet + " by " + strings.Join(s.Columns, ", ")
+}
+
+// notFound is the verdict on a reference that nothing answers to: it may still come.
+func notFound(s *schema.Search) *outcome.Error {
+	return &outcome.Error{Op: "GET " + searchName(s), Verdict: outcome.Park, Reason: outcome.MissingReference,
+		Message: "no record of " + s.Table + " has this " + strings.Join(s.Columns, ", ")}
+}
+
+// readIDs reads the primary ids in the answer to a query.
+func readIDs(status int, body io.Reader, primaryID string) ([]string, error) {
+	if status != http.StatusOK {
+		return nil, &malformed{fmt.Sprintf("status %d where a list was promised", status)}
+	}
+	raw, err := readAll(body)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := decodeObject(raw)
+	if err != nil {
+		return nil, err
+	}
+	var rows []map[string]json.RawMessage
+	if json.Unmarshal(answer["value"], &rows) != nil || rows == nil {
+		return nil, &malformed{"the answer to a query has no list of records"}
+	}
+	ids := make([]string, len(rows))
+	for i, row := range rows {
+		var ok bool
+		if ids[i], ok = parseGUID(row[primaryID]); !ok {
+			return nil, &malformed{"a record in the answer has no " + primaryID}
+		}
+	}
+	return ids, nil
+}
