@@ -152,11 +152,11 @@ func TestAReceiptCarriesTheCorrelationOfItsEvent(t *testing.T) {
 	r := newRig(t, receiptRoutes, nil)
 	next := r.receipts()
 	r.raw("erp.customer", map[string][]string{"Content-Type": {"application/cloudevents+json"}}, []byte(
-		`{"specversion":"1.0","id":"7","source":"/erp","type":"plain","correlationid":"order-12","data":{"id":"A/1","name":"x"}}`))
+		`{"specversion":"1.0","id":"7","source":"/erp","type":"plain","correlationid":"order-12","data":{"id":" ","name":"x"}}`))
 	r.next()
 	e := next()
 	want := receiptEvent{Type: "crm.contoso.receipt.rejected", CausationID: "7", CausationSource: "/erp", CorrelationID: "order-12"}
-	want.Data.Outcome, want.Data.Reason = "rejected", "key_characters"
+	want.Data.Outcome, want.Data.Reason = "rejected", "invalid"
 	want.Data.Event.ID, want.Data.Event.Source = "7", "/erp"
 	if diff := cmp.Diff(want, e); diff != "" {
 		t.Error(diff)
