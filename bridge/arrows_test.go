@@ -11,11 +11,12 @@ import (
 // not exist; "..." at the end stands for everything below.
 var rooms = map[string][]string{
 	"schema":                   {},
+	"schema/echo":              {"schema"},
 	"schema/event":             {"schema"},
 	"schema/mapping":           {"schema", "schema/outcome"},
 	"schema/outcome":           {},
 	"schema/telemetry":         {},
-	"outbound":                 {"schema", "schema/event", "schema/outcome", "schema/telemetry"},
+	"outbound":                 {"schema", "schema/echo", "schema/event", "schema/outcome", "schema/telemetry"},
 	"inbound":                  {"schema", "schema/event", "schema/outcome", "schema/telemetry"},
 	"bridge/internal/webapi":   {"schema", "schema/outcome", "schema/telemetry", "outbound", "inbound"},
 	"bridge/internal/jet":      {"schema", "schema/event", "schema/outcome", "schema/telemetry", "outbound", "inbound"},
@@ -32,6 +33,7 @@ var rooms = map[string][]string{
 // closed lists modules that must not be linked into a room, at any depth.
 var closed = map[string][]string{
 	"schema":                 {"net/http", "os/exec", "github.com/nats-io/"},
+	"schema/echo":            {"net/http", "github.com/nats-io/"},
 	"schema/event":           {"net/http", "github.com/nats-io/"},
 	"schema/mapping":         {"net/http", "github.com/nats-io/"},
 	"outbound":               {"net/http", "github.com/nats-io/"},

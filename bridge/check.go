@@ -130,6 +130,7 @@ func (b *Bridge) tableConfig(c TableConfig, cat schema.Catalog, orgID string) (o
 		PollMax:      c.PollMax,
 		MaxDeletes:   c.MaxDeletes,
 		References:   references(c, cat),
+		Echo:         c.Echo,
 	}, tableSchema{version: version, doc: doc}, nil
 }
 

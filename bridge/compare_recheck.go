@@ -140,6 +140,9 @@ func (c *comparing) lookAt(ctx context.Context, d *doubt) (remains bool, err err
 		// It changed again; the version that was in doubt is published.
 		return false, nil
 	default:
+		if m, err := c.mark(ctx, d.id); err != nil || m.Version == row.Version && m.Hash == row.Hash {
+			return false, err
+		}
 		d.kind, d.why = kindDifferent, "the stream has an older version"
 	}
 	d.version = max(d.version, 0)

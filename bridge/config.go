@@ -152,6 +152,8 @@ type TableConfig struct {
 	MaxDeletes int
 	// References are the lookups that data.references tells about.
 	References []ReferenceConfig
+	// Echo says what becomes of changes that own writes made.
+	Echo outbound.Echo
 
 	at       position
 	columnAt []schema.Problem // the place of each column, without a text

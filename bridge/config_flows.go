@@ -35,6 +35,7 @@ func (r *reader) outbound(m *yamltree.Map) {
 			PollMax:    t.Duration("poll_max", 0, 100*time.Millisecond, 24*time.Hour),
 			PageSize:   int(t.Int("page_size", 5000, 1, 5000)),
 			Start:      outbound.Start(t.Choice("start", string(outbound.StartLoad), string(outbound.StartLoad), string(outbound.StartNow))),
+			Echo:       outbound.Echo(strings.TrimPrefix(t.Choice("echo", "off", "off", string(outbound.EchoMark), string(outbound.EchoDrop)), "off")),
 			MaxDeletes: int(t.Int("max_deletes", 0, 0, 1_000_000_000)),
 			Mode:       event.Mode(t.Choice("mode", string(event.Structured), string(event.Structured), string(event.Binary))),
 			at:         r.at(t.Node(), t.Path()),

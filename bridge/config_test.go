@@ -46,7 +46,7 @@ func TestAFullFileSetsEveryField(t *testing.T) {
 			TypePrefix: "com.contoso.crm", SourcePrefix: "/contoso", SchemaBase: "https://schemas.contoso.example",
 			Tables: []TableConfig{{
 				Table: "account", Columns: []string{"name", "accountnumber", "primarycontactid", "ownerid"}, Poll: 2 * time.Second, PollMax: 20 * time.Second, PageSize: 1000,
-				Start: outbound.StartNow, Mode: event.Binary, MaxDeletes: 500,
+				Start: outbound.StartNow, Mode: event.Binary, MaxDeletes: 500, Echo: outbound.EchoDrop,
 				References: []ReferenceConfig{
 					{Column: "primarycontactid", Keys: map[string][]string{"": {"emailaddress1"}}},
 					{Column: "ownerid", Keys: map[string][]string{"systemuser": {"domainname"}}},

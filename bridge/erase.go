@@ -82,6 +82,9 @@ func (o *Operator) Erase(ctx context.Context, opt EraseOptions) (*Receipt, error
 	r := &Receipt{Org: b.cfg.Org, Table: opt.Table, Record: opt.Record, Stream: b.EventStream(), DeadLetters: []string{}, Copies: []string{}}
 	keys, err := o.eraseEvents(ctx, opt, r)
 	if err == nil {
+		err = o.eraseEchoes(ctx, opt)
+	}
+	if err == nil {
 		err = o.eraseLetters(ctx, opt, keys, r)
 	}
 	if err != nil {

@@ -38,7 +38,11 @@ func (b *Bridge) startFlows(ctx context.Context) error {
 		return err
 	}
 	arrivals := inbound.NewArrivals()
-	routes, err := b.newRoutes(ctx, programs, waiting, arrivals)
+	echoes, err := b.newEchoes(ctx, cat, orgID)
+	if err != nil {
+		return err
+	}
+	routes, err := b.newRoutes(ctx, programs, waiting, arrivals, echoes)
 	if err != nil {
 		return err
 	}
@@ -78,7 +82,7 @@ func (b *Bridge) newTables(cat schema.Catalog, orgID string) ([]*table, error) {
 	return tables, nil
 }
 
-func (b *Bridge) newRoutes(ctx context.Context, programs map[string]*mapping.Program, waiting map[string][]keyNeed, arrivals *inbound.Arrivals) ([]*route, error) {
+func (b *Bridge) newRoutes(ctx context.Context, programs map[string]*mapping.Program, waiting map[string][]keyNeed, arrivals *inbound.Arrivals, echoes *echoes) ([]*route, error) {
 	var routes []*route
 	outbox := b.conn.Outbox(b.names.DeadStream(), b.names, jet.OutboxSettings{TypePrefix: b.cfg.Outbound.TypePrefix})
 	for _, c := range b.cfg.Inbound.Routes {
@@ -103,6 +107,9 @@ func (b *Bridge) newRoutes(ctx context.Context, programs map[string]*mapping.Pro
 		deps := inbound.Deps{Logger: b.log, Meter: b.prov.meter, Tracer: b.prov.tracer}
 		deps.Revisions = b.conn.Revisions(b.EventStream(), b.names, c.Name)
 		deps.Parking, deps.Arrivals = b.conn.Parking(b.names.DeadStream(), b.names, c.Name), arrivals
+		if len(echoes.tables) > 0 {
+			deps.Echoes = echoes
+		}
 		if b.opt.settled != nil {
 			deps.Observe = func(s inbound.Settled) { b.opt.settled(name, s) }
 		}

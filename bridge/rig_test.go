@@ -71,6 +71,12 @@ func newRig(t *testing.T, text string, prepare func(*sim.Server)) *rig {
 
 func newRigWith(t *testing.T, text string, o sim.Options, prepare func(*sim.Server), opts ...bridge.Option) *rig {
 	t.Helper()
+	return newRigUnder(t, head, text, o, prepare, opts...)
+}
+
+// newRigUnder starts a bridge whose configuration begins with another head.
+func newRigUnder(t *testing.T, head, text string, o sim.Options, prepare func(*sim.Server), opts ...bridge.Option) *rig {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	r := &rig{t: t, ctx: ctx, settled: make(chan inbound.Settled, 1000), opts: opts, head: head}

@@ -107,6 +107,13 @@
 // what it still parks is refused. Where nothing is delivered, so that nobody is the
 // active client, a term unchanged for two AckWaits is taken over.
 //
+// # Echoes
+//
+// Deps.Echoes is told of each accepted write as soon as its answer named the record's id
+// and version, together with the event that led to it, so that the change which the
+// write makes can be recognized where it is seen. It is called before the message is
+// settled and decides nothing: what it does with it may be lost.
+//
 // # Take-over
 //
 // A consumer has one active client at a time (the pinned one). Whatever the client

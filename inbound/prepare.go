@@ -136,7 +136,7 @@ func (r *Route) mapMessage(ctx context.Context, m *Message) (p prepared, err err
 		if w == nil {
 			return p, errors.New("the mapping made an empty write")
 		}
-		w.WantResult = w.WantResult || r.cfg.Receipts != ""
+		w.WantResult = w.WantResult || r.cfg.Receipts != "" || r.deps.Echoes != nil && r.deps.Echoes.Wants(w.Table)
 	}
 	if reviser, ok := r.mapper.(Reviser); ok && r.guard != nil {
 		if p.revision, err = reviser.Revision(ctx, p.event); err != nil {

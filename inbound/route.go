@@ -43,6 +43,24 @@ type Settled struct {
 	Outcome string
 }
 
+// Echo is an accepted write, for whoever will see its effect.
+type Echo struct {
+	Write  *schema.Write
+	Result schema.Result
+	Cause  Cause
+}
+
+// Echoes remembers the route's writes for whoever sees their effect. Both methods are
+// called from several goroutines and must not block.
+type Echoes interface {
+	// Wants tells whether writes to a table are to ask for the written record, at the
+	// price of a read inside the server, so that Note can be told of them.
+	Wants(table string) bool
+	// Note is called after each accepted write whose answer named the record and its
+	// version, before the message is settled. A write that is repeated is told of again.
+	Note(e Echo)
+}
+
 // Deps are a route's links to the process around it. Nil members do nothing.
 type Deps struct {
 	Logger *slog.Logger
@@ -54,6 +72,8 @@ type Deps struct {
 	Parking Parking
 	// Arrivals is shared by the routes of an organization.
 	Arrivals *Arrivals
+	// Echoes is told of the writes that were accepted.
+	Echoes Echoes
 	// Observe is called once for each message settled by this process, after the
 	// acknowledgement is confirmed, from several goroutines.
 	Observe func(Settled)

@@ -151,6 +151,9 @@ func (s *session) write(ctx context.Context, e *entry) (result schema.Result, fa
 		if err == nil {
 			r.window.clear()
 			r.accepted()
+			if n := r.deps.Echoes; n != nil && result.ID != "" && result.Version > 0 {
+				n.Note(Echo{Write: e.writes[e.done], Result: result, Cause: e.cause()})
+			}
 			return result, nil, true
 		}
 		p.ambiguous = p.ambiguous || err.Ambiguous

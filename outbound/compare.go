@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"cebridge/schema/echo"
 	"cebridge/schema/event"
 )
 
@@ -26,11 +27,20 @@ type planned struct {
 	// cannot share a batch.
 	follows bool
 	reason  string // of a delete, when it is not plainly deleted
+	// cause is the own write that made the row, nil when none is known to have.
+	cause *echo.Note
+}
+
+// dropped is a row that becomes no event, and the mark that stands for it.
+type dropped struct {
+	id   string
+	mark *echo.Mark
 }
 
 // plan is what one page becomes.
 type plan struct {
 	events []planned
+	drops  []dropped
 	skips  map[string]uint64
 	// repeats counts rows that are older than the round's token and led to nothing.
 	repeats int64
@@ -52,6 +62,8 @@ type verdict struct {
 	// keys are the last known alternate-key columns, for a delete.
 	keys []byte
 	gone bool
+	// echo is what is remembered of own writes, nil for nothing.
+	echo *echoes
 }
 
 // compare decides what a page becomes: it reads the last event of each of its
@@ -68,7 +80,11 @@ func (w *Worker) compare(ctx context.Context, s *session, f *fetching, entries [
 	for i := range entries {
 		e, v := &entries[i], &verdicts[i]
 		if e.row != nil {
-			v.row = decideRow(sit, e.row, func() time.Time { return createdOn(e.row.JSON) }, v.last, v.noise)
+			noise := v.noise && !v.echo.unsettled(v.last)
+			v.row = decideRow(sit, e.row, func() time.Time { return createdOn(e.row.JSON) }, v.last, noise)
+			if err := w.hear(sit, e, v); err != nil {
+				return nil, err
+			}
 			if err := w.refuse(e.id, e.row.Version, v.row); err != nil {
 				return nil, err
 			}
@@ -100,6 +116,7 @@ func (w *Worker) situation(s *session, f *fetching) situation {
 func (w *Worker) readLast(ctx context.Context, s *session, sit situation, entries []entry, verdicts []verdict) error {
 	subjects := make([]string, 0, len(entries))
 	at := make(map[string]int, len(entries))
+	echoes := map[string]echoSubject{}
 	for i := range entries {
 		e := &entries[i]
 		if s.fresh && !e.deleted && !s.seen.has(e.id) {
@@ -107,7 +124,7 @@ func (w *Worker) readLast(ctx context.Context, s *session, sit situation, entrie
 		}
 		subject := w.cfg.Names.Record(w.table, e.id)
 		at[subject] = i
-		subjects = append(subjects, subject)
+		subjects = w.askEchoes(append(subjects, subject), echoes, i, e)
 	}
 	if len(subjects) == 0 {
 		return nil
@@ -117,6 +134,10 @@ func (w *Worker) readLast(ctx context.Context, s *session, sit situation, entrie
 		return err
 	}
 	err := w.log.Last(ctx, w.subject, s.held, subjects, func(m Stored) error {
+		if e, ok := echoes[m.Subject]; ok {
+			verdicts[e.i].meetEcho(e.mark, &m)
+			return nil
+		}
 		i, ok := at[m.Subject]
 		if !ok {
 			return nil
@@ -139,7 +160,7 @@ func (w *Worker) meet(sit situation, e *entry, v *verdict, m *Stored) error {
 		return halt(failForeign, "message at sequence %d on %s was not published by the bridge: %w; "+
 			"remove it, keep others from publishing there, then resume the table", m.Sequence, m.Subject, err)
 	}
-	*v = verdict{last: &known{Published: p, Sequence: m.Sequence}}
+	v.last = &known{Published: p, Sequence: m.Sequence}
 	out := e.row != nil && e.row.Out
 	if p.Deleted() {
 		// A record that is back in the version of its delete.
@@ -280,7 +301,10 @@ func assemble(entries []entry, verdicts []verdict, epoch int) *plan {
 				previous: v.row.previous, former: v.keys, reason: reasonFiltered})
 		case v.row.step == stepPublish:
 			p.events = append(p.events, planned{id: e.id, row: e.row, change: v.row.change, version: e.row.Version,
-				previous: v.row.previous, changed: v.changed, former: v.former})
+				previous: v.row.previous, changed: v.changed, former: v.former, cause: v.cause(e.row.Version)})
+		case v.echo != nil && v.echo.drop != nil:
+			p.drops = append(p.drops, dropped{e.id, v.echo.drop})
+			fallthrough
 		default:
 			p.skips[v.row.reason]++
 		}
@@ -304,7 +328,7 @@ func assemble(entries []entry, verdicts []verdict, epoch int) *plan {
 
 // repeated are the skips of rows that a delta link shows only when it has lost its
 // history, where they are older than its token.
-var repeated = [...]string{skipPublished, skipPriming, skipUnchanged, skipFiltered, skipNoise}
+var repeated = [...]string{skipPublished, skipPriming, skipUnchanged, skipFiltered, skipNoise, skipEcho}
 
 // count notes what the rows tell about the link they came from.
 func (p *plan) count(s *session, entries []entry, verdicts []verdict) {

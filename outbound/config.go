@@ -26,6 +26,20 @@ const (
 	StartNow Start = "now"
 )
 
+// Echo says what becomes of a change that one of the bridge's own writes made.
+type Echo string
+
+// The ways to treat an echo.
+const (
+	// EchoOff does not look: it is published like any other change.
+	EchoOff Echo = ""
+	// EchoMark publishes it with its cause, where that is known.
+	EchoMark Echo = "mark"
+	// EchoDrop leaves out an update that shows nothing but values that own writes
+	// put there; everything else is treated as by EchoMark.
+	EchoDrop Echo = "drop"
+)
+
 // TableConfig is everything the worker of one table is told.
 type TableConfig struct {
 	Query    Query
@@ -42,6 +56,8 @@ type TableConfig struct {
 	References []Reference
 	// Payload says which records and which of their values are published.
 	Payload Payload
+	// Echo says what becomes of changes that the bridge's own writes made.
+	Echo Echo
 	// MaxDeletes bounds the deletes that one resync may publish without a person; by
 	// default 1000 or a tenth of the rows read, whichever is more.
 	MaxDeletes int
@@ -188,6 +204,9 @@ func (c TableConfig) validate() error {
 	}
 	if c.Phase < 0 || c.Phase >= 1 {
 		bad("phase %v: use 0 to below 1", c.Phase)
+	}
+	if c.Echo != EchoOff && c.Echo != EchoMark && c.Echo != EchoDrop {
+		bad("echo %q: use %q, %q, or nothing", c.Echo, EchoMark, EchoDrop)
 	}
 	if c.MaxDeletes < 0 {
 		bad("max deletes of %d: use a positive number", c.MaxDeletes)

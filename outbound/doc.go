@@ -76,6 +76,20 @@
 // None of it is published twice or raises an alarm: a version that was left out is a
 // repeat like a published one where a link shows it again.
 //
+// # Echoes
+//
+// With TableConfig.Echo the compare also reads, in the same fenced answer, what the
+// stream remembers of the bridge's own last write to each record (Names.Echo, stored by
+// the inbound side without waiting) and, with EchoDrop, the mark that stands for rows
+// that were dropped (Names.Dropped). A row of a noted version is published with its cause.
+// With EchoDrop an update that shows nothing but the write, by the rule of package echo,
+// becomes a mark in place of an event: stored in the same batch as the checkpoint, so
+// that it is known to every worker, for ever. Then O1 reads: the last event or mark of
+// every live record bears its version. A row is held against a mark as against an event
+// of that version; an event after it, a delete or a new epoch makes it void. While one is
+// in force OnlyChanges leaves nothing out: what equals the last event may be a person's
+// return to it. Lost notes lead to more events, never to fewer. Rows of an initial load are not looked up.
+//
 // # Resync
 //
 // A resync reads everything again, from nothing, and holds it against the stream.

@@ -137,6 +137,8 @@ type Message struct {
 	Subject string
 	Header  map[string][]string
 	Data    []byte
+	// Alone: it takes the place of everything on its subject, and never expires.
+	Alone bool
 }
 
 // Stored is a message that the stream holds.

@@ -100,6 +100,9 @@ func (w *Worker) encode(ctx context.Context, s *session, f *fetching, p *plan) (
 			r.Modified, r.Row, r.Hash = e.row.Modified, e.row.JSON, e.row.Hash
 			r.Changed = w.changedColumns(e.changed)
 			r.References = e.references
+			if c := e.cause; c != nil {
+				r.Causation, r.CausationSource, r.Correlation = c.Cause, c.Source, c.Correlation
+			}
 		} else {
 			r.Reason = cmp.Or(e.reason, "deleted")
 		}
@@ -119,6 +122,20 @@ func (w *Worker) encode(ctx context.Context, s *session, f *fetching, p *plan) (
 		b.bytes += len(data)
 		b.events = append(b.events, Published{Table: w.table, RecordID: e.id, Change: e.change,
 			Version: e.version, Epoch: s.at.Epoch})
+	}
+	for _, d := range p.drops {
+		m, err := w.markMessage(d.id, d.mark)
+		if err != nil {
+			return nil, err
+		}
+		if len(b.messages) >= w.maxBatch-1 {
+			if err := w.submit(ctx, s, b, s.at); err != nil {
+				return nil, err
+			}
+			b = newPart(len(p.drops))
+		}
+		b.messages = append(b.messages, m)
+		b.bytes += len(m.Data)
 	}
 	return b, nil
 }

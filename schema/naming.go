@@ -71,6 +71,18 @@ func (n Names) Revision(route, keyHash string) string {
 	return n.Prefix + "-state." + n.Org + ".revision." + route + "." + keyHash
 }
 
+// Echo is the subject of what is remembered, for a time, of the bridge's own last
+// write to a record.
+func (n Names) Echo(table, id string) string {
+	return n.Prefix + "-state." + n.Org + ".echo." + table + "." + id
+}
+
+// Dropped is the subject of the mark that a record's last changes were dropped as the
+// bridge's own; with "*" it matches those of a table.
+func (n Names) Dropped(table, id string) string {
+	return n.Prefix + "-state." + n.Org + ".dropped." + table + "." + id
+}
+
 // Notice is the subject of the bridge's own notices about a table.
 func (n Names) Notice(table string) string { return n.Prefix + "-notice." + n.Org + "." + table }
 

@@ -24,7 +24,8 @@
 //	readby           load, delta, overlap, resync or repair
 //	partitionkey     record id
 //	reason           deletes only: deleted, filtered or reconciled
-//	causationid, correlationid, traceparent, tracestate
+//	causationid, causationsource   id and source of the event that caused the change
+//	correlationid, traceparent, tracestate
 //
 // An attribute without a value is left out. The data is a JSON object with the
 // members record, previous and references; each is left out when it is nil, so a

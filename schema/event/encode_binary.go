@@ -8,7 +8,7 @@ import (
 
 // binary writes attributes as headers and the data as the payload. r is valid.
 func (e *Encoder) binary(r *Record) (map[string][]string, []byte) {
-	const most = 26 // headers of an event that has everything
+	const most = 27 // headers of an event that has everything
 	header := make(map[string][]string, most)
 	values := crmHeaders(header, make([]string, 0, most), r)
 	add := func(name, value string) {
@@ -37,6 +37,7 @@ func (e *Encoder) binary(r *Record) (map[string][]string, []byte) {
 	add("ce-reason", r.Reason)
 	add("ce-changedcolumns", strings.Join(r.Changed, ","))
 	add("ce-causationid", r.Causation)
+	add("ce-causationsource", r.CausationSource)
 	add("ce-correlationid", r.Correlation)
 	add("ce-traceparent", r.TraceParent)
 	add("ce-tracestate", r.TraceState)

@@ -35,7 +35,7 @@ func (e *Encoder) structured(r *Record) (map[string][]string, []byte) {
 func (e *Encoder) structuredData(r *Record) []byte {
 	const fixed = 512 // names, digits, dates; more than what they take
 	b := make([]byte, 0, len(e.head)+fixed+4*len(r.RecordID)+len(r.Row)+len(r.Former)+len(r.References)+
-		16*len(r.Changed)+len(r.TraceParent)+len(r.TraceState)+len(r.Causation)+len(r.Correlation))
+		16*len(r.Changed)+len(r.TraceParent)+len(r.TraceState)+len(r.Causation)+len(r.CausationSource)+len(r.Correlation))
 	b = append(b, e.head...)
 	b = append(b, e.types[r.Change]...)
 	b = append(b, `","id":"`...)
@@ -76,6 +76,7 @@ func (e *Encoder) structuredData(r *Record) []byte {
 		b = appendInner(b, c)
 	}
 	b = appendOptional(b, `","causationid":"`, r.Causation)
+	b = appendOptional(b, `","causationsource":"`, r.CausationSource)
 	b = appendOptional(b, `","correlationid":"`, r.Correlation)
 	b = appendOptional(b, `","traceparent":"`, r.TraceParent)
 	b = appendOptional(b, `","tracestate":"`, r.TraceState)

@@ -35,17 +35,18 @@ func expected(s Settings, r *Record) cloudevent.Event {
 		e.SetTime(moment)
 	}
 	for name, value := range map[string]string{
-		"orgid":          s.OrgID,
-		"recordedtime":   r.Recorded.UTC().Format(time.RFC3339Nano),
-		"sequence":       Sequence(r.Version, r.Epoch, r.Change == Deleted),
-		"changedcolumns": strings.Join(r.Changed, ","),
-		"readby":         string(r.ReadBy),
-		"partitionkey":   r.RecordID,
-		"reason":         r.Reason,
-		"causationid":    r.Causation,
-		"correlationid":  r.Correlation,
-		"traceparent":    r.TraceParent,
-		"tracestate":     r.TraceState,
+		"orgid":           s.OrgID,
+		"recordedtime":    r.Recorded.UTC().Format(time.RFC3339Nano),
+		"sequence":        Sequence(r.Version, r.Epoch, r.Change == Deleted),
+		"changedcolumns":  strings.Join(r.Changed, ","),
+		"readby":          string(r.ReadBy),
+		"partitionkey":    r.RecordID,
+		"reason":          r.Reason,
+		"causationid":     r.Causation,
+		"causationsource": r.CausationSource,
+		"correlationid":   r.Correlation,
+		"traceparent":     r.TraceParent,
+		"tracestate":      r.TraceState,
 	} {
 		if value != "" {
 			e.SetExtension(name, value)
@@ -257,6 +258,7 @@ func TestEncodeRefusesBadRecords(t *testing.T) {
 		"row on a delete":     {func(r *Record) { r.Change = Deleted }, "row"},
 		"comma in a column":   {func(r *Record) { r.Changed = []string{"a,b"} }, "changed column"},
 		"empty column":        {func(r *Record) { r.Changed = []string{""} }, "changed column"},
+		"NUL in its source":   {func(r *Record) { r.CausationSource = "\x00" }, "causationsource"},
 		"NUL in causation":    {func(r *Record) { r.Causation = "\x00" }, "causationid"},
 		"break in trace":      {func(r *Record) { r.TraceParent = "00-\r\nX: y" }, "traceparent"},
 		"invalid UTF-8":       {func(r *Record) { r.TraceState = "\xff" }, "tracestate"},

@@ -20,7 +20,7 @@ func goldenRecords() map[Change]*Record {
 	return map[Change]*Record{
 		Loaded: with(func(r *Record) {
 			r.Change, r.ReadBy, r.Former, r.References, r.Changed = Loaded, ByLoad, nil, nil, nil
-			r.Previous, r.Causation, r.Correlation, r.TraceParent, r.TraceState = 0, "", "", "", ""
+			r.Previous, r.Causation, r.CausationSource, r.Correlation, r.TraceParent, r.TraceState = 0, "", "", "", "", ""
 		}),
 		Created: with(func(r *Record) {
 			r.Change, r.Former, r.Changed, r.Previous = Created, nil, nil, 0

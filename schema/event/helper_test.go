@@ -31,7 +31,7 @@ func updated() *Record {
 		Former:     []byte(`{"name":"Fabrikam Ltd","telephone1":"555-0100"}`),
 		References: []byte(`{"ownerid":{"table":"systemuser"}}`),
 		Hash:       0x00ab12cd34ef5678,
-		Causation:  "erp-77", Correlation: "order 12/2026",
+		Causation:  "erp-77", CausationSource: "/erp/contoso", Correlation: "order 12/2026",
 		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		TraceState:  "rojo=00f067aa0ba902b7",
 	}

@@ -38,8 +38,10 @@ type Record struct {
 	// Hash is a hash of the published columns.
 	Hash uint64
 
-	Causation, Correlation  string
-	TraceParent, TraceState string
+	// Causation and CausationSource name the event that caused the change.
+	Causation, CausationSource string
+	Correlation                string
+	TraceParent, TraceState    string
 }
 
 func (r *Record) deleted() bool { return r.Change == Deleted }
@@ -127,6 +129,7 @@ func (r *Record) validateTexts() error {
 	for _, a := range [...]struct{ name, value string }{
 		{"subject", r.RecordID},
 		{"causationid", r.Causation},
+		{"causationsource", r.CausationSource},
 		{"correlationid", r.Correlation},
 		{"traceparent", r.TraceParent},
 		{"tracestate", r.TraceState},

@@ -87,7 +87,11 @@ func (l *Log) batch(lim *streamLimits, b outbound.Batch) ([]*nats.Msg, error) {
 		return nil
 	}
 	for _, m := range b.Messages {
-		if err := add(m, nil); err != nil {
+		var more map[string]string
+		if m.Alone {
+			more = map[string]string{jetstream.MsgRollup: jetstream.MsgRollupSubject, jetstream.MsgTTLHeader: "never"}
+		}
+		if err := add(m, more); err != nil {
 			return nil, err
 		}
 	}

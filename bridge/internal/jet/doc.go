@@ -76,6 +76,9 @@
 //
 // StartEmbedded locks its store where the system can, so that no second server opens it.
 //
+// Remember stores without waiting for a confirmation, for a time: for what may be lost. A
+// message of a batch that is Alone rolls its subject up and never expires.
+//
 // # Revisions and parking
 //
 // Revisions holds one message per key on a subject of the event stream, rolled up,
