@@ -142,6 +142,22 @@
 // token must have left out, is dropped; the table goes on. A change that was open
 // while a full read began and for longer than it takes is not found.
 //
+// # Rows that move between pages
+//
+// Whether a source pages a changing table without skipping a row, and whether the
+// token of several pages stands for the first of them or the last, is not documented. A
+// full read of more than one page is therefore held against the source's list of ids and
+// versions (Lister), which is in the order of ids: a version that the read did not meet
+// and that the new link leaves behind is read by itself, and published like a row of
+// the read, before the read's last commit. The list costs a request for every 5,000
+// records; it deletes nothing and halts nothing, and a list that cannot be had is left
+// out and counted (failure recount). A filter remembers what was met: it hides one
+// skipped row in about a thousand. A source's own count of records is not used: it stops
+// at 5,000 or is a day old. A round of changes with more than one page is
+// read once more from the link it began with, at once and also without the overlap, and
+// again while that finds something, three times at most. What was found so is counted
+// (Status.Missed).
+//
 // # Pause
 //
 // A pause stands in the checkpoint: it outlasts the process and reaches every worker

@@ -230,7 +230,10 @@ func (w *Worker) complete(ctx context.Context, s *session) error {
 	if err := w.drain(ctx, s); err != nil {
 		return err
 	}
-	s.inRound, s.seen, s.fresh = false, nil, false
+	s.inRound, s.seen, s.shown, s.fresh = false, nil, nil, false
+	if s.paged && s.before.Link != "" {
+		s.rereads = maxRereads
+	}
 	if s.pass == nil {
 		w.resyncs = 0
 	} else {

@@ -23,6 +23,7 @@ type measures struct {
 	fenced  metric.Int64Counter
 	resyncs metric.Int64Counter
 	late    metric.Int64Counter
+	missed  metric.Int64Counter
 	poll    metric.Float64Histogram
 	commit  metric.Float64Histogram
 
@@ -32,7 +33,7 @@ type measures struct {
 
 func newMeasures(meter metric.Meter, table string) (*measures, error) {
 	m := &measures{meter: meter, table: attribute.String(telemetry.AttrTable, table)}
-	var errs [15]error
+	var errs [16]error
 	m.events, errs[0] = meter.Int64Counter(telemetry.OutboundEvents, metric.WithDescription("Events published."))
 	m.skipped, errs[1] = meter.Int64Counter(telemetry.OutboundSkipped, metric.WithDescription("Rows that became no event."))
 	m.failed, errs[2] = meter.Int64Counter(telemetry.OutboundFailures, metric.WithDescription("Failed polls and commits."))
@@ -58,6 +59,8 @@ func newMeasures(meter metric.Meter, table string) (*measures, error) {
 		metric.WithDescription("Age of the delta link."))
 	m.tokenLife, errs[14] = meter.Float64ObservableGauge(telemetry.OutboundTokenLife, metric.WithUnit("s"),
 		metric.WithDescription("How long the organization lets a delta link be used; 0 when unknown."))
+	m.missed, errs[15] = meter.Int64Counter(telemetry.OutboundMissed,
+		metric.WithDescription("Events of rows that a round of several pages had skipped, by what found them."))
 	for _, err := range errs {
 		if err != nil {
 			return nil, fmt.Errorf("make the instruments of table %s: %w", table, err)
@@ -110,6 +113,10 @@ func (m *measures) resync(ctx context.Context, reason string) {
 
 func (m *measures) lateCommits(ctx context.Context, n int64) {
 	m.late.Add(ctx, n, metric.WithAttributes(m.table))
+}
+
+func (m *measures) missedRows(ctx context.Context, by string, n int64) {
+	m.missed.Add(ctx, n, metric.WithAttributes(m.table, attribute.String(telemetry.AttrReason, by)))
 }
 
 func (m *measures) took(ctx context.Context, h metric.Float64Histogram, began time.Time) {

@@ -48,6 +48,9 @@ func (c *Checkpoint) olderLink(then time.Time) *OlderLink {
 // oldest link it finds.
 func (w *Worker) reread(ctx context.Context, s *session) error {
 	now := time.Now()
+	if s.rereads > 0 {
+		return w.rereadRound(ctx, s)
+	}
 	if w.cfg.OverlapEvery < 0 || s.at.Phase != PhaseFollowing || s.inRound || now.Before(w.overlap.due) {
 		return nil
 	}
@@ -62,30 +65,60 @@ func (w *Worker) reread(ctx context.Context, s *session) error {
 		return nil
 	}
 	defer func() { s.older = nil }()
+	if done, err := w.followOlder(ctx, s); err != nil || !done {
+		return err
+	}
+	w.overlap.last = now
+	return nil
+}
+
+// rereadRound follows the link with which a round of several pages began once more:
+// a row that moved between two of its pages may be on none. It is repeated while it
+// finds something.
+func (w *Worker) rereadRound(ctx context.Context, s *session) error {
+	before := s.before
+	s.older = &before
+	defer func() { s.older = nil }()
+	for s.rereads > 0 {
+		s.rereads--
+		found := s.found
+		done, err := w.followOlder(ctx, s)
+		if err != nil || !done {
+			return err // what is left of the tries is for after the next round
+		}
+		if s.found == found {
+			s.rereads = 0
+		}
+	}
+	return nil
+}
+
+// followOlder walks from the session's older link to its end. done is false where the
+// source refused it.
+func (w *Worker) followOlder(ctx context.Context, s *session) (done bool, err error) {
 	var guard linkGuard
 	for link := s.older.Link; link != ""; {
 		if !guard.pass(link) {
 			s.dropOlder()
-			return nil
+			return false, nil
 		}
 		f := w.fetch(ctx, s, link)
 		page, err := f.wait()
 		if err != nil {
 			f.abandon()
-			return w.overlapRefused(ctx, s, link, err)
+			return false, w.overlapRefused(ctx, s, link, err)
 		}
 		err = w.settleOverlap(f.ctx, s, f, page)
 		f.end(err)
 		if errors.Is(err, errOverlapVoid) {
-			return w.overlapRefused(ctx, s, s.older.Link, err)
+			return false, w.overlapRefused(ctx, s, s.older.Link, err)
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 		link = page.Next
 	}
-	w.overlap.last = now
-	return nil
+	return true, nil
 }
 
 // errOverlapVoid: an older link returned what its token must have left out.
@@ -123,6 +156,11 @@ func (w *Worker) settleOverlap(ctx context.Context, s *session, f *fetching, pag
 	}
 	if err := w.drain(ctx, s); err != nil {
 		return err
+	}
+	s.found += len(p.events)
+	if s.rereads > 0 {
+		w.missed(ctx, "reread", int(p.late))
+		return nil
 	}
 	if p.late > 0 {
 		w.logger.Info("outbound: the overlap found changes that were committed late", "events", p.late)

@@ -114,6 +114,16 @@ type Found struct {
 	Tables map[string]string
 }
 
+// Lister may be implemented by a Source that can list a table without change
+// tracking. It lets a full read of several pages be held against the list.
+type Lister interface {
+	// List returns one page of the records' ids and versions, in an order in which a
+	// change does not move a record. An empty link begins; Next is "" on the last page.
+	List(ctx context.Context, q Query, link string) (*Page, error)
+	// Record reads one record as Page would show it now; nil when it is not live.
+	Record(ctx context.Context, q Query, id string) (*Row, error)
+}
+
 // Retention tells how long a delta link may be used.
 type Retention interface {
 	// TokenRetention is what the organization has configured; 0 is unknown.

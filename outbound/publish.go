@@ -49,11 +49,28 @@ func (w *Worker) settle(ctx context.Context, s *session, f *fetching, page *Page
 			}
 		}
 	}
+	if (s.at.Phase == PhaseLoading || s.at.Phase == PhaseResyncing) && (page.Next != "" || s.at.Page > 0) {
+		for i := range entries {
+			s.shown.add(versionOf(entries[i].id, entries[i].row.version()))
+		}
+	}
 	last, err := w.encode(ctx, s, f, p)
 	if err != nil {
 		return err
 	}
+	s.paged = s.paged || page.Next != ""
 	next := s.at.after(page)
+	if page.Delta != "" && s.at.Phase != PhaseFollowing && s.at.Page > 0 {
+		if len(last.messages) > 0 {
+			if err := w.submit(ctx, s, last, s.at); err != nil {
+				return err
+			}
+			last = newPart(0)
+		}
+		if err := w.recount(ctx, s, f, max(next.Floor, tokenVersion(next.Base))); err != nil {
+			return err
+		}
+	}
 	if page.Delta != "" {
 		next.keepOlder((w.cfg.OverlapAge + max(w.cfg.OverlapEvery, 0)) / 2)
 		if s.pass != nil {

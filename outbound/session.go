@@ -36,6 +36,17 @@ type session struct {
 	pass  *fullRead
 	// repeats counts rows of the round that are older than its token.
 	repeats int64
+	// shown holds the versions that a full read met; see recount.
+	shown *idFilter
+	// recounts counts failed tries to list the table after the round.
+	recounts int
+	// before is the link with which the round began; after a round of several pages
+	// (paged) it is read again, rereads times at most.
+	paged   bool
+	before  OlderLink
+	rereads int
+	// found counts events that older links led to.
+	found int
 	// older is the older link that is being read, or nil; the position stays then.
 	older  *OlderLink
 	flight *flight
@@ -127,7 +138,12 @@ func (s *session) begin(now time.Time) {
 		return
 	}
 	s.inRound, s.restarted = true, false
-	s.seen, s.links, s.repeats = newIDFilter(), linkGuard{}, 0
+	s.seen, s.links, s.repeats, s.recounts = newIDFilter(), linkGuard{}, 0, 0
+	s.shown = newIDFilter()
+	s.paged = s.at.Page > 0
+	if s.rereads == 0 {
+		s.before = OlderLink{s.at.Base, s.at.Obtained, s.at.Floor}
+	}
 	s.links.pass(s.at.Link)
 	s.seenAll = s.at.Page == 0
 	if s.at.RoundStart == nil {
@@ -149,7 +165,7 @@ func (s *session) again() error {
 	switch {
 	case s.at.Link != "" || s.at.Page != 0:
 	case s.pass != nil:
-		s.pass = &fullRead{from: s.held}
+		s.pass, s.shown = &fullRead{from: s.held}, newIDFilter()
 	case s.at.Phase == PhaseLoading && s.held != 0:
 		return &needResync{reason: ResyncPagingLink, err: errors.New("the initial load was interrupted within its first page")}
 	}
@@ -165,7 +181,7 @@ func (s *session) restart() {
 		s.at.Rows = 0
 	}
 	if s.pass != nil {
-		s.pass = &fullRead{from: s.held}
+		s.pass, s.shown = &fullRead{from: s.held}, newIDFilter()
 	}
 	s.links.pass(s.at.Link)
 }

@@ -46,6 +46,8 @@ type Status struct {
 	Interval time.Duration
 	// Late counts events that only the overlap found.
 	Late uint64
+	// Missed counts events of rows that a round of several pages had skipped.
+	Missed uint64
 	// CheckpointSequence is 0 before the first checkpoint.
 	CheckpointSequence uint64
 	CheckpointAge      time.Duration

@@ -33,6 +33,8 @@ type TableStatus struct {
 	// PollSeconds is the present time between two polls, as changes and the budget of
 	// requests made it; 0 before the first.
 	PollSeconds float64 `json:"poll_seconds,omitempty"`
+	// Missed counts events of rows that the source's paging had skipped.
+	Missed int64 `json:"missed,omitempty"`
 	// Events counts what was published, by change; Skipped what was not, by reason.
 	Events    map[string]int64 `json:"events"`
 	Skipped   map[string]int64 `json:"skipped,omitempty"`

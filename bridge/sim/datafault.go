@@ -35,11 +35,16 @@ const (
 	// visible, and the request is answered, only afterwards. Whether change tracking
 	// of a real server can see that happen is an open question.
 	FaultHeldTransaction FaultKind = "held_transaction"
+	// FaultSkippedRow leaves the last row of a tracked page out that is not the last
+	// one, as if it had moved behind the reader's back: no later page has it, and the
+	// round's token leaves it behind. Whether pages of a real server move like that is
+	// an open question (an issue of the developer guide asks it).
+	FaultSkippedRow FaultKind = "skipped_row"
 )
 
 // dataFaultKinds are the kinds that pickData handles.
 func dataFaultKinds() []FaultKind {
-	return []FaultKind{FaultDuplicateRace, FaultPluginAbort, FaultRevokedPrivilege, FaultHeldTransaction}
+	return []FaultKind{FaultDuplicateRace, FaultPluginAbort, FaultRevokedPrivilege, FaultHeldTransaction, FaultSkippedRow}
 }
 
 const (

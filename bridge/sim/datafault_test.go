@@ -338,3 +338,20 @@ Content-Type: application/json
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
+
+func TestASkippedRowIsOnNoPageOfItsRound(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t, Options{})
+	for i := range 5 {
+		send(t, s, "PATCH", "accounts("+testID(i+1)+")", `{"name":"x"}`).want(t, 204, "")
+	}
+	addRule(t, s, Rule{Kind: FaultSkippedRow, Table: "account", Times: 1})
+	const paged = "Prefer: odata.track-changes,odata.maxpagesize=2"
+	first := send(t, s, "GET", "accounts?$select=name", "", paged).want(t, 200, "")
+	second := follow(t, s, first.page(t).Next, paged).want(t, 200, "")
+	if strings.Contains(first.body+second.body, `"accountid":"`+testID(2)) || !strings.Contains(first.body, `"accountid":"`+testID(1)) || !strings.Contains(second.body, `"accountid":"`+testID(3)) {
+		t.Errorf("pages:\n%s\n%s", first.body, second.body)
+	}
+	send(t, s, "GET", "accounts?$select=name", "", "Prefer: odata.track-changes").want(t, 200, "")
+	wantFaults(t, s, FaultSkippedRow, 1)
+}

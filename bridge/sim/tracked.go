@@ -74,6 +74,7 @@ func (s *Server) getTracked(w http.ResponseWriter, r *http.Request, res resource
 			page = res.table.deltaPage(at, size)
 		}
 	})
+	s.skipRow(r, res, &page)
 	notes := s.newAnnotator(p)
 	body := s.trackedBody(r, d, q, &page, notes)
 	applied := []string{}
@@ -164,6 +165,23 @@ func (s *Server) beginTracked(at *cookie) {
 		at.page = 1
 		at.token = deltaToken{version: s.version, issued: s.opts.Now()}
 	}
+}
+
+// skipRow takes the last row from a page that another follows, if a rule asks for it.
+func (s *Server) skipRow(r *http.Request, res resource, page *trackedPage) {
+	if page.next == nil || len(page.rows) < 2 {
+		return
+	}
+	if _, _, ok := s.faults.pickData(FaultSkippedRow, r.Method, res.def.LogicalName); !ok {
+		return
+	}
+	last := len(page.rows) - 1
+	id := page.rows[last].id
+	page.rows = page.rows[:last]
+	_ = s.update(r.Context(), func(x *tx) *apiError {
+		x.dataFault(FaultSkippedRow, res.table, id)
+		return nil
+	})
 }
 
 func (s *Server) loadPage(t *table, at *cookie, size int) trackedPage {

@@ -13,6 +13,7 @@ const (
 	OutboundFailures     = "cebridge.outbound.failures"           // failed polls and commits, by table and reason
 	OutboundFenced       = "cebridge.outbound.fenced"             // commits refused because another writer was first
 	OutboundResyncs      = "cebridge.outbound.resyncs"            // full reads held against the stream, by table and reason
+	OutboundMissed       = "cebridge.outbound.missed"             // events of rows that a round of several pages had skipped
 	OutboundLateCommits  = "cebridge.outbound.late_commit"        // events that only the overlap found
 	OutboundTokenAge     = "cebridge.outbound.token.age"          // s: age of the delta link
 	OutboundTokenLife    = "cebridge.outbound.token.life"         // s: how long a delta link may be used, 0 unknown

@@ -51,7 +51,9 @@ func (c *Client) page(ctx context.Context, q outbound.Query, link string) (*outb
 type pageKind struct {
 	prefer string
 	linked bool
-	read   func(body io.Reader, table *schema.Table, path string) (*outbound.Page, error)
+	// more is added to the query.
+	more string
+	read func(body io.Reader, table *schema.Table, path string) (*outbound.Page, error)
 }
 
 // pageBy fetches the first page of a query, or the one behind a link.
@@ -61,7 +63,7 @@ func (c *Client) pageBy(ctx context.Context, q outbound.Query, link string, kind
 		return nil, err
 	}
 	call := &call{
-		op: opPage, method: http.MethodGet, path: first, name: q.Table.EntitySet,
+		op: opPage, method: http.MethodGet, path: first + kind.more, name: q.Table.EntitySet,
 		header: map[string]string{"Prefer": kind.prefer},
 		limit:  c.maxPage, linked: kind.linked,
 	}

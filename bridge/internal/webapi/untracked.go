@@ -22,6 +22,17 @@ func (c *Client) Untracked(ctx context.Context, q outbound.Query, link string) (
 	return c.pageBy(ctx, q, link, pageKind{prefer: preferPages(q.PageSize), read: c.readPlain})
 }
 
+// List implements outbound.Lister: ids and versions, in the order of ids, which no
+// change moves.
+func (c *Client) List(ctx context.Context, q outbound.Query, link string) (*outbound.Page, error) {
+	q.Columns, q.PageSize = nil, maxPageSize
+	kind := pageKind{prefer: preferPages(q.PageSize), read: c.readPlain}
+	if q.Table != nil {
+		kind.more = "&$orderby=" + q.Table.PrimaryID
+	}
+	return c.pageBy(ctx, q, link, kind)
+}
+
 // Record reads one record as Untracked does; nil when it is not there.
 func (c *Client) Record(ctx context.Context, q outbound.Query, id string) (*outbound.Row, error) {
 	if !schema.IsGUID(id) {

@@ -77,3 +77,39 @@ func TestAPlainPageMayEndWithoutALinkAndATrackedOneMayNot(t *testing.T) {
 		t.Error("a delta link that nobody asked for is accepted")
 	}
 }
+
+// The list names every record with its version, in an order that no change disturbs.
+func TestTheListIsCompleteAndInTheOrderOfIDs(t *testing.T) {
+	t.Parallel()
+	bothProfiles(t, func(t *testing.T, profile sim.Profile) {
+		o := newOrganization(t, sim.Options{Profile: profile, MaxPageSize: 10})
+		ids, _ := inSim(t, o, 35, func(i int) bool { return i%5 == 0 })
+		versions := map[string]int64{}
+		rows, _, _ := o.round(t, o.query(0), "")
+		for _, r := range rows {
+			versions[r.ID] = r.Version
+		}
+		got, last := map[string]int64{}, ""
+		for link, first := "", true; first || link != ""; first = false {
+			p, err := o.client.List(t.Context(), o.query(0), link)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range p.Rows {
+				if r.ID <= last {
+					t.Errorf("%s stands behind %s", r.ID, last)
+				}
+				got[r.ID], last = r.Version, r.ID
+			}
+			if link = p.Next; link != "" && len(got) == 10 {
+				// A change of what was listed does not show it again, nor hide another.
+				if err := o.sim.Update("account", p.Rows[0].ID, map[string]any{"name": "changed"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if diff := cmp.Diff(versions, got); diff != "" || len(got) != len(ids)-7 {
+			t.Errorf("the list (-read +listed):\n%s", diff)
+		}
+	})
+}
