@@ -5,8 +5,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"cebridge/bridge"
 	"cebridge/bridge/sim"
+	"cebridge/schema"
 )
 
 // followSmallPages follows accounts in pages of five.
@@ -132,5 +135,147 @@ func TestDeletesOfAResyncAreConfirmedInBatches(t *testing.T) {
 	}
 	if n := after.Of("GET", sim.RequestRecord) - before.Of("GET", sim.RequestRecord); n != 0 {
 		t.Errorf("%d single look-ups", n)
+	}
+}
+
+// A column that is secured and hidden reads as null without an error. It halts the
+// table, at the start and while it runs; no null is published in place of a value.
+func TestAHiddenColumnIsNeverPublishedAsNull(t *testing.T) {
+	var ids []string
+	secure := func(s *sim.Server, hidden bool) {
+		t.Helper()
+		if err := s.SecureColumn("account", "fax", hidden); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := newRigWith(t, followSmallPages, sim.Options{RecordWrites: true}, func(s *sim.Server) {
+		ids = manyAccounts(t, s, 8)
+		secure(s, true)
+	})
+	if detail := r.halted(); !strings.Contains(detail, "hides fax of table account") || !strings.Contains(detail, "field security profile") {
+		t.Errorf("halted by %q", detail)
+	}
+	next := r.events("crm.contoso.account.>")
+	secure(r.sim, false) // a profile gives it to the user; it stays a secured column
+	r.resume(followSmallPages)
+	for range ids {
+		if e := next(); e.change() != "loaded" || e.Data.Record["fax"] == nil {
+			t.Errorf("%s %s with fax %v", e.change(), e.ID, e.Data.Record["fax"])
+		}
+	}
+	secure(r.sim, true)
+	if err := r.sim.Update("account", ids[2], map[string]any{"name": "changed"}); err != nil {
+		t.Fatal(err)
+	}
+	r.halted()
+	secure(r.sim, false)
+	r.resume(followSmallPages)
+	if e := next(); e.Subject != ids[2] || e.change() != "updated" || strings.Contains(e.ChangedColumns, "fax") || e.Data.Record["fax"] != "F2" {
+		t.Errorf("after the repair: %s, changed %s: %v", e.ID, e.ChangedColumns, e.Data.Record)
+	}
+	// A value that a person cleared is no lost right.
+	if err := r.sim.Update("account", ids[3], map[string]any{"fax": nil}); err != nil {
+		t.Fatal(err)
+	}
+	if e := next(); e.Subject != ids[3] || !strings.Contains(e.ChangedColumns, "fax") || e.Data.Record["fax"] != nil {
+		t.Errorf("a cleared column: %s, changed %s", e.ID, e.ChangedColumns)
+	}
+}
+
+// What is taken from the bridge while it runs halts the table by name with the next
+// action; nothing is deleted or nulled, and nothing is lost once it is given back.
+func TestWhatIsTakenFromARunningTableHaltsItAndLosesNothing(t *testing.T) {
+	tracking := func(on bool) func(*rig, *sim.Faults) {
+		return func(r *rig, _ *sim.Faults) {
+			if err := r.sim.AlterTable("account", false, func(t *schema.Table) error { t.ChangeTracking = on; return nil }); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		take, give func(*rig, *sim.Faults)
+		want       string
+	}{
+		"the privilege to read": {
+			func(_ *rig, f *sim.Faults) { f.Add(sim.Rule{Kind: sim.FaultRevokedPrivilege, Table: "account"}) },
+			func(_ *rig, f *sim.Faults) { f.Clear() }, "organization-level read"},
+		"change tracking": {tracking(false), tracking(true), "change tracking is on"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			faults := sim.NewFaults(1)
+			var ids []string
+			r := newRigWith(t, followSmallPages, sim.Options{Faults: faults, RecordWrites: true}, func(s *sim.Server) { ids = manyAccounts(t, s, 8) })
+			next := r.events("crm.contoso.account.>")
+			for range ids {
+				next()
+			}
+			c.take(r, faults)
+			if detail := r.halted(); !strings.Contains(detail, c.want) || !strings.Contains(detail, "account") {
+				t.Errorf("halted by %q", detail)
+			}
+			if err := r.sim.Update("account", ids[1], map[string]any{"name": "while halted"}); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.sim.Delete("account", ids[4]); err != nil {
+				t.Fatal(err)
+			}
+			r.resume(followSmallPages) // too early
+			r.halted()
+			c.give(r, faults)
+			r.resume(followSmallPages)
+			got := map[string]string{}
+			for range 2 {
+				e := next()
+				got[e.Subject] = e.change()
+			}
+			if diff := cmp.Diff(map[string]string{ids[1]: "updated", ids[4]: "deleted"}, got); diff != "" {
+				t.Errorf("after the repair (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A dropped column voids the delta link, and no full read can select it: the table
+// halts. With the column out of the configuration a new epoch begins; what has not
+// changed otherwise is published without it, and nothing is deleted but what is gone.
+func TestADroppedColumnHaltsTheTableUntilItIsOutOfTheConfiguration(t *testing.T) {
+	var ids []string
+	r := newRig(t, followSmallPages, func(s *sim.Server) { ids = manyAccounts(t, s, 8) })
+	next := r.events("crm.contoso.account.>")
+	for range ids {
+		next()
+	}
+	if err := r.sim.DropColumn("account", "fax"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.sim.Delete("account", ids[4]); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.sim.Update("account", ids[1], map[string]any{"name": "while halted"}); err != nil {
+		t.Fatal(err)
+	}
+	if detail := r.halted(); !strings.Contains(detail, "columns exist") {
+		t.Errorf("halted by %q", detail)
+	}
+	r.restart(strings.Replace(followSmallPages, ", fax]", "]", 1))
+	got := map[string]string{}
+	for range ids {
+		e := next()
+		if !strings.HasPrefix(e.Sequence, "0002.") || e.change() == "updated" && e.Data.Record["name"] == nil {
+			t.Errorf("%s %s, sequence %s: %v", e.change(), e.ID, e.Sequence, e.Data.Record)
+		}
+		if _, has := e.Data.Record["fax"]; has {
+			t.Errorf("%s has the dropped column", e.ID)
+		}
+		got[e.Subject] += e.change()
+	}
+	want := map[string]string{}
+	for _, id := range ids {
+		want[id] = "updated"
+	}
+	want[ids[4]] = "deleted"
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("in the new epoch (-want +got):\n%s", diff)
 	}
 }

@@ -48,6 +48,8 @@ type plan struct {
 	late int64
 	// filtered counts deletes of records that left the filter.
 	filtered int
+	// nulled: an update takes a value away, or a record left the filter.
+	nulled bool
 }
 
 // verdict collects what is found out about one entry.
@@ -98,11 +100,23 @@ func (w *Worker) compare(ctx context.Context, s *session, f *fetching, entries [
 			}
 		}
 	}
-	if err := w.ask(ctx, entries, verdicts, asks); err != nil {
+	err := w.ask(ctx, entries, verdicts, asks)
+	if err != nil {
 		return nil, err
 	}
 	p := assemble(entries, verdicts, sit.epoch)
 	p.count(s, entries, verdicts)
+	p.nulled = p.filtered > 0 // a hidden value may be why a record leaves the filter
+	for i := 0; i < len(p.events) && !p.nulled; i++ {
+		if e := &p.events[i]; e.row != nil {
+			if p.nulled, err = nulls(e.row.JSON, e.changed); err != nil {
+				return nil, fmt.Errorf("%w: record %s: %w", errBadPage, e.id, err)
+			}
+		}
+	}
+	if err := w.inspect(ctx, s, p); err != nil {
+		return nil, err
+	}
 	return p, nil
 }
 

@@ -158,6 +158,16 @@
 // again while that finds something, three times at most. What was found so is counted
 // (Status.Missed).
 //
+// # Column security
+//
+// A secured column that the user may not read comes back as null, without an error. A
+// source that can tell (Inspector) is asked after a page was read and before it is
+// published: for the first page of a process, for every page of a full read that
+// publishes something, whenever an update takes a value away, and else when the last
+// answer is a minute old. A hidden column halts the table (column_secured). So a null
+// never takes the place of a value that is only hidden; a record that is created within
+// a minute of the loss may be published without it, until its next change.
+//
 // # Pause
 //
 // A pause stands in the checkpoint: it outlasts the process and reaches every worker
@@ -199,7 +209,8 @@
 // a resync.
 //
 // These halt a table until Resume, with the next action in Status: a filter that cannot
-// be computed for a record, a refusal by the source (privilege, tracking off, a foreign link), too many deletes in a
+// be computed for a record, a refusal by the source (privilege, tracking off, a dropped
+// column, a foreign link), a hidden column, too many deletes in a
 // resync, a message of somebody else on a record's subject, an event the stream will
 // never take, a checkpoint that is missing, unreadable or of another table,
 // organization or newer bridge. Other tables are not touched. A server that takes

@@ -43,6 +43,7 @@ const (
 	failEncode        = "encode"
 	failFilter        = "filter"
 	failBadPage       = "bad_page"
+	failSecured       = "column_secured"
 	failRecount       = "recount"
 	failOther         = "other"
 )

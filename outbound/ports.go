@@ -124,6 +124,13 @@ type Lister interface {
 	Record(ctx context.Context, q Query, id string) (*Row, error)
 }
 
+// Inspector may be implemented by a Source that can tell what column security hides.
+type Inspector interface {
+	// Unreadable returns those of the query's columns, by logical name, that are
+	// secured and that the user may not read now: rows show them as null.
+	Unreadable(ctx context.Context, q Query) ([]string, error)
+}
+
 // Retention tells how long a delta link may be used.
 type Retention interface {
 	// TokenRetention is what the organization has configured; 0 is unknown.

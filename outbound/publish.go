@@ -37,10 +37,8 @@ func (w *Worker) settle(ctx context.Context, s *session, f *fetching, page *Page
 	if err := w.suspect(s, p); err != nil {
 		return err
 	}
-	if s.pass != nil && p.filtered > 0 {
-		if limit := w.deleteLimit(s); s.at.Resync.Deleted+p.filtered > limit {
-			return w.tooManyDeletes(ctx, s, limit)
-		}
+	if err := w.boundFiltered(ctx, s, p); err != nil {
+		return err
 	}
 	if s.fresh || page.Next != "" || s.at.Page > 0 {
 		for i := range entries {
@@ -92,6 +90,18 @@ func (w *Worker) settle(ctx context.Context, s *session, f *fetching, page *Page
 		p.skips[skipRepeated] += uint64(repeated)
 	}
 	w.skipped(ctx, p.skips)
+	return nil
+}
+
+// boundFiltered holds the deletes of records that left the filter against the bound of
+// a resync.
+func (w *Worker) boundFiltered(ctx context.Context, s *session, p *plan) error {
+	if s.pass == nil || p.filtered == 0 {
+		return nil
+	}
+	if limit := w.deleteLimit(s); s.at.Resync.Deleted+p.filtered > limit {
+		return w.tooManyDeletes(ctx, s, limit)
+	}
 	return nil
 }
 

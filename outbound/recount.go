@@ -117,12 +117,18 @@ func (w *Worker) publishUnmet(ctx context.Context, s *session, f *fetching, list
 	if err != nil {
 		return err
 	}
+	if err := w.shape(&Page{Rows: rows}); err != nil {
+		return err
+	}
 	entries, _, err := fold(rows)
 	if err != nil {
 		return err
 	}
 	p, err := w.compare(ctx, s, f, entries)
 	if err != nil {
+		return err
+	}
+	if err := w.boundFiltered(ctx, s, p); err != nil {
 		return err
 	}
 	for i := range entries {

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"cebridge/schema"
 	"cebridge/schema/event"
 	"cebridge/schema/outcome"
 )
@@ -262,6 +263,37 @@ func TestAChangeBehindTheReadersBackIsFoundWhereTheTokenIsTheLastPages(t *testin
 		pass(time.Minute)
 		if s := wantState(t, w, StateFollowing); s.Missed != 1 {
 			t.Errorf("%d rows found, want the one", s.Missed)
+		}
+		r.check(t)
+	})
+}
+
+// What was skipped is filtered and protected like what was not.
+func TestASkippedRowIsPublishedByTheTablesPayloadRules(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(0)
+		p := filtered()
+		p.Protect = map[string]schema.Protection{"accountnumber": schema.ProtectMask}
+		r.choose(p)
+		for i := range 43 {
+			name := "in"
+			if i%3 == 0 {
+				name = "out 1"
+			}
+			r.crm.put(recordID(i), name)
+		}
+		src := &skipping{crmModel: r.crm, skips: always}
+		w := newTestWorker(t, r.cfg, src, r.stream, Deps{})
+		start(t, w)
+		pass(time.Minute)
+		if s := wantState(t, w, StateFollowing); s.Missed == 0 || s.Published[event.Loaded] != 28 {
+			t.Errorf("%d found, published %v", s.Missed, s.Published)
+		}
+		for _, m := range r.stream.snapshot() {
+			if strings.Contains(string(m.Data), `"accountnumber":"A-`) {
+				t.Errorf("a protected value is on the stream: %s", m.Data)
+			}
 		}
 		r.check(t)
 	})

@@ -42,7 +42,8 @@ func (s *storm) note(st Status) {
 		s.sometime["skip "+reason] += int(n)
 	}
 	s.sometime["fenced"] += int(st.Fenced)
-	s.sometime["late commit found"] += int(st.Late)
+	// After a round of several pages it is the second reading that finds them first.
+	s.sometime["late commit found"] += int(st.Late + st.Missed)
 	if st.State == StateResyncing {
 		s.sometime["killed in a resync"]++
 	}

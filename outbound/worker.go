@@ -53,6 +53,8 @@ type Worker struct {
 	// The fields below belong to Run's goroutine.
 	session  *session
 	everHeld bool
+	// inspected is when column security was last asked for; zero: never.
+	inspected time.Time
 	// fitted: a checkpoint of this configuration was held.
 	fitted  bool
 	resyncs int // begun since the last good round

@@ -82,7 +82,7 @@ func (s *Server) AlterTable(name string, expireTokens bool, change func(*schema.
 	if err != nil {
 		return err
 	}
-	def.secured = slices.Clone(old.secured)
+	def.secured, def.guarded = slices.Clone(old.secured), slices.Clone(old.guarded)
 	void := t.voidBelow
 	if expireTokens {
 		void = s.version

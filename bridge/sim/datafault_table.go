@@ -108,6 +108,9 @@ func (s *Server) secure(t *table, table, column string, secured bool) error {
 	next.secured = append(make([]bool, 0, len(next.Columns)), next.secured...)
 	next.secured = append(next.secured, make([]bool, len(next.Columns)-len(next.secured))...)
 	next.secured[i] = secured
+	next.guarded = append(make([]bool, 0, len(next.Columns)), next.guarded...)
+	next.guarded = append(next.guarded, make([]bool, len(next.Columns)-len(next.guarded))...)
+	next.guarded[i] = true // once given back, by a profile that lets the caller read it
 	t.def.Store(&next)
 	return nil
 }

@@ -355,3 +355,43 @@ func TestASkippedRowIsOnNoPageOfItsRound(t *testing.T) {
 	send(t, s, "GET", "accounts?$select=name", "", "Prefer: odata.track-changes").want(t, 200, "")
 	wantFaults(t, s, FaultSkippedRow, 1)
 }
+
+func TestASecuredColumnShowsInMetadataAndInTheUsersPrivileges(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t, Options{})
+	var who struct{ UserId string }
+	send(t, s, "GET", "WhoAmI", "").want(t, 200, "").decode(t, &who)
+	const definition = "EntityDefinitions(LogicalName='account')/Attributes?$select=LogicalName,MetadataId&$filter=IsSecured%20eq%20true"
+	privileges := "systemusers(" + who.UserId + ")/Microsoft.Dynamics.CRM.RetrievePrincipalAttributePrivileges()"
+	secured := func() (ids []string) {
+		var found struct {
+			Value []struct{ LogicalName, MetadataId string }
+		}
+		send(t, s, "GET", definition, "").want(t, 200, "").decode(t, &found)
+		for _, a := range found.Value {
+			ids = append(ids, a.MetadataId)
+		}
+		return ids
+	}
+	if ids := secured(); len(ids) != 0 {
+		t.Errorf("secured from the start: %v", ids)
+	}
+	if err := s.SecureColumn("account", "fax", true); err != nil {
+		t.Fatal(err)
+	}
+	ids := secured()
+	if len(ids) != 1 {
+		t.Fatalf("secured: %v", ids)
+	}
+	if a := send(t, s, "GET", privileges, "").want(t, 200, ""); strings.Contains(a.body, ids[0]) {
+		t.Errorf("a permission for a column that was taken away: %s", a.body)
+	}
+	if err := s.SecureColumn("account", "fax", false); err != nil {
+		t.Fatal(err)
+	}
+	if a := send(t, s, "GET", privileges, "").want(t, 200, ""); !strings.Contains(a.body, `{"AttributeId":"`+ids[0]+`","CanCreate":4,"CanRead":4,"CanUpdate":4}`) || len(secured()) != 1 {
+		t.Errorf("a column given back: %s", a.body)
+	}
+	send(t, s, "POST", privileges, "").want(t, 405, "")
+	send(t, s, "GET", "systemusers("+testID(99)+")/"+privilegesFunction+"()", "").want(t, 404, codeNotFound)
+}

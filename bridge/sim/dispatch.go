@@ -88,6 +88,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, rest string) *api
 			return s.multiple(w, r, res, name)
 		}
 		return notFoundSegment(res.rest[0])
+	case len(res.rest) == 1 && isPrivilegesCall(res):
+		return s.only(w, r, http.MethodGet, func(w http.ResponseWriter, r *http.Request) *apiError { return s.attributePrivileges(w, r, res) })
 	case len(res.rest) > 0:
 		return s.property(w, r, res)
 	case res.key == nil && r.Method == http.MethodGet:

@@ -26,6 +26,7 @@
 //	PUT    EntityDefinitions(key)   change tracking, optimistic concurrency
 //	POST   EntityDefinitions(key)/Keys, DELETE, the action ReactivateEntityKey
 //	POST   PublishAllXml, PublishXml
+//	GET    systemusers(key)/Microsoft.Dynamics.CRM.RetrievePrincipalAttributePrivileges()
 //
 // Webhooks are records of serviceendpoints and sdkmessageprocessingsteps and are
 // really called. What the real API has and this
@@ -142,6 +143,7 @@
 //	... the rival wrote the same columns                             assumed
 //	plug-in abort: 400 0x80040265                                    doc (fault plugin_abort)
 //	missing privilege: 403 0x80040220                                doc; text assumed
+//	RetrievePrincipalAttributePrivileges: bound to a user, CanRead 4  doc, assumed (no entry: nothing allowed)
 //	secured column: null; 403 0x8004F507 or 0x8004F502 on writes     doc (codes), assumed (null)
 //	dropped column: unknown property; tokens of the table void       assumed
 //	length and range texts with two blanks and the table's name      doc (length), live

@@ -66,7 +66,7 @@ func (s *Server) metadataAnswer(r *http.Request, rest string) (metaObject, *apiE
 
 // metaRequest prepares the answer to one request.
 func (s *Server) metaRequest(r *http.Request) metaRequest {
-	return metaRequest{root: s.apiRoot(r), tables: s.catalog(), job: func(table, key string) metaObject {
+	return metaRequest{root: s.apiRoot(r), tables: s.catalog(), guarded: s.guarded, job: func(table, key string) metaObject {
 		id, ok := s.jobs.id(table, key)
 		if !ok {
 			return nil

@@ -17,6 +17,8 @@ type metaRequest struct {
 	tables []*schema.Table
 	// job is the latest index job of a key, nil when it had none.
 	job func(table, key string) metaObject
+	// guarded tells whether column-level security is on for a column.
+	guarded func(table, column string) bool
 }
 
 // metaSet is a collection of definitions of one type before selection.
@@ -71,6 +73,7 @@ func (m metaRequest) attributes(t *schema.Table, cast string) (metaSet, *apiErro
 			continue
 		}
 		o := attributeObject(t, c, i)
+		o.change("IsSecured", m.guarded != nil && m.guarded(t.LogicalName, c.LogicalName))
 		if cast == "" {
 			o = append(metaObject{{name: "@odata.type", value: "#" + metaNamespace + actual}}, o...)
 		}

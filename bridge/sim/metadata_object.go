@@ -51,6 +51,15 @@ func (o *metaObject) addDerived(name string, value any) {
 	*o = append(*o, metaMember{name: name, value: value, derived: true})
 }
 
+// change replaces a property's value.
+func (o metaObject) change(name string, value any) {
+	for i := range o {
+		if o[i].name == name {
+			o[i].value = value
+		}
+	}
+}
+
 // get returns a property's value.
 func (o metaObject) get(name string) (any, bool) {
 	for _, m := range o {

@@ -22,6 +22,8 @@ type tableDef struct {
 	// secured are columns that the caller may neither read nor write; nil when
 	// there is none.
 	secured []bool
+	// guarded are columns that column-level security is on for, whoever may read them.
+	guarded []bool
 }
 
 // typeDropped marks the place of a column that was deleted: rows stored before
@@ -40,6 +42,9 @@ func (d *tableDef) public() *schema.Table {
 
 // isSecured tells whether the caller may not use column i.
 func (d *tableDef) isSecured(i int) bool { return i < len(d.secured) && d.secured[i] }
+
+// isGuarded tells whether column-level security is on for column i.
+func (d *tableDef) isGuarded(i int) bool { return i >= 0 && i < len(d.guarded) && d.guarded[i] }
 
 // navigation is one way to bind a lookup column.
 type navigation struct {

@@ -17,6 +17,7 @@ import (
 var (
 	_ outbound.Source    = (*Client)(nil)
 	_ outbound.Confirmer = (*Client)(nil)
+	_ outbound.Inspector = (*Client)(nil)
 	_ outbound.Lister    = (*Client)(nil)
 	_ inbound.Writer     = (*Client)(nil)
 )

@@ -67,6 +67,8 @@
 //     looks many records up in one $batch of reads, and concludes nothing from an
 //     answer that is cut, has too few or too many parts, or one part that is anything
 //     else. Throttling inside of a batch closes the gate like any other.
+//   - Unreadable names the selected columns that are secured and that no permission lets
+//     the user read; a permission that cannot be read is none.
 //   - Refused credentials (401) are renewed once a request, by one renewal for
 //     all; the second refusal is returned as outcome.Reauthenticate, or as
 //     outcome.Stop when no credentials are configured.

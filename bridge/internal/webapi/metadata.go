@@ -155,6 +155,11 @@ func (c *Client) columnFacts(ctx context.Context, t *schema.Table) error {
 
 // metadataQuery makes one GET and decodes its answer.
 func (c *Client) metadataQuery(ctx context.Context, path string, into any) error {
+	return c.metadataRead(ctx, path, nil, into)
+}
+
+// metadataRead is metadataQuery with headers.
+func (c *Client) metadataRead(ctx context.Context, path string, header map[string]string, into any) error {
 	return c.metadataQueryWith(ctx, path, nil, into)
 }
 
