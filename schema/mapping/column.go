@@ -178,6 +178,9 @@ func decimalText(col *schema.Column, v value) (string, string) {
 	if problem := limitsProblem(col, f); problem != "" {
 		return "", problem
 	}
+	if problem := precisionProblem(col, v.text); problem != "" {
+		return "", problem
+	}
 	if col.Type != schema.TypeDouble && strings.ContainsAny(v.text, "eE") {
 		d, ok := parseDecimal(v.text)
 		if !ok {
@@ -186,6 +189,32 @@ func decimalText(col *schema.Column, v value) (string, string) {
 		return d.plain(), ""
 	}
 	return v.text, ""
+}
+
+// The decimals that the server keeps. A currency or the organization can say less
+// for money, which the metadata of the column does not tell. Source: Microsoft Learn,
+// "Column data types in Dataverse".
+const (
+	moneyDecimals   = 4
+	decimalDecimals = 10
+)
+
+// precisionProblem refuses decimals that the server would round without a word. A
+// Double is inexact anyway.
+func precisionProblem(col *schema.Column, text string) string {
+	kept := moneyDecimals
+	switch col.Type {
+	case schema.TypeDouble:
+		return ""
+	case schema.TypeDecimal:
+		if kept = col.Precision; kept == 0 {
+			kept = decimalDecimals
+		}
+	}
+	if d, ok := parseDecimal(text); ok && -d.exponent > kept {
+		return fmt.Sprintf("takes %d decimals, the number has more: use round(x, %[1]d)", kept)
+	}
+	return ""
 }
 
 // multiSelectText writes the options of a multi-select as "1,2"; "" for none.

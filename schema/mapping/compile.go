@@ -25,6 +25,8 @@ type Options struct {
 	// Example is the data of a typical event, as JSON, or nil. With it, places
 	// that the mapping names must be in the example and fit their columns.
 	Example []byte
+
+	language *language
 	// needs, if set, collects the keys that the mapping relies on.
 	needs *[]KeyUse
 }
@@ -50,7 +52,8 @@ func Compile(s *Spec, catalog schema.Catalog, o Options) (*Program, schema.Probl
 	o.MaxExpression = cmp.Or(o.MaxExpression, defaultMaxExpression)
 	c := &compiler{spec: s, catalog: catalog, options: o, written: map[string]place{}}
 	var err error
-	if c.env, err = newEnv(catalog); err != nil {
+	c.options.language = &language{catalog: catalog, codes: s.codes, zones: zones{}}
+	if c.env, err = newEnv(c.options.language); err != nil {
 		c.add(s.at, "build the expression environment: %v", err)
 		return nil, c.problems
 	}
@@ -87,6 +90,7 @@ func (c *compiler) write(p *Program) {
 		p.hasOnCreate = true
 	}
 	c.statePairs(p)
+	c.moneyHasCurrency(s)
 }
 
 // lookUpTable finds a table or reports it.

@@ -97,8 +97,8 @@ func (c *compiler) columnProgram(x *expression, col *schema.Column) *program {
 		return p
 	}
 	if p.root != nil {
-		if calls(p.root, "ref") {
-			c.add(p.place, "ref() belongs in lookups")
+		if calls(p.root, "ref") || calls(p.root, "resolve") {
+			c.add(p.place, "ref() and resolve() belong in lookups")
 			return p
 		}
 	}
@@ -110,6 +110,7 @@ func (c *compiler) columnProgram(x *expression, col *schema.Column) *program {
 		}
 		return p
 	}
+	c.codesFit(p, col)
 	c.exampleFits(p, func(v value) string {
 		if _, problem := columnLiteral(col, v); problem != "" {
 			return "column " + col.LogicalName + " " + problem

@@ -51,6 +51,8 @@ func (c *compiler) program(x *expression, column string) *program {
 	}
 	before := len(c.problems)
 	c.optionsetCalls(p)
+	c.codeCalls(p)
+	c.localDateCalls(p)
 	c.exactLiterals(p)
 	c.exampleHas(p)
 	if len(c.problems) > before {

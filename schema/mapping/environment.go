@@ -28,9 +28,16 @@ const (
 // variables are the names an expression can use, besides its own.
 var variables = [...]string{"data", "id", "source", "type", "subject", "time", "dataschema", "datacontenttype", "attributes"}
 
-// newEnv declares the language of expressions. Without a catalog, expressions
-// can be parsed and nothing else.
-func newEnv(catalog schema.Catalog) (*cel.Env, error) {
+// language is what the functions of one mapping know beside their arguments.
+type language struct {
+	catalog schema.Catalog
+	codes   Codes
+	zones   zones
+}
+
+// newEnv declares the language of expressions. With a language that knows nothing,
+// expressions can be parsed and nothing else.
+func newEnv(l *language) (*cel.Env, error) {
 	// The standard string(double) writes 12345678 as 1.2345678e+07.
 	standard := env.NewLibrarySubset()
 	standard.ExcludeFunctions = []*env.Function{env.NewFunction(overloads.TypeConvertString,
@@ -68,7 +75,12 @@ func newEnv(catalog schema.Catalog) (*cel.Env, error) {
 		cel.Function("resolve", cel.Overload("resolve_columns", []*cel.Type{cel.StringType, cel.MapType(cel.StringType, cel.DynType)}, cel.DynType,
 			cel.BinaryBinding(refBySearch))),
 		cel.Function("optionset", cel.Overload("optionset_label", []*cel.Type{cel.StringType, cel.StringType}, cel.IntType,
-			cel.BinaryBinding(func(column, label ref.Val) ref.Val { return optionByLabel(catalog, column, label) }))),
+			cel.BinaryBinding(func(column, label ref.Val) ref.Val { return optionByLabel(l.catalog, column, label) }))),
+		l.codes.declaration(),
+		cel.Function("round", cel.Overload("round_double", []*cel.Type{cel.DoubleType, cel.IntType}, cel.DoubleType, cel.BinaryBinding(round))),
+		cel.Function("localDate",
+			cel.Overload("localdate_string", []*cel.Type{cel.StringType, cel.StringType}, cel.StringType, cel.BinaryBinding(l.zones.localDate)),
+			cel.Overload("localdate_timestamp", []*cel.Type{cel.TimestampType, cel.StringType}, cel.StringType, cel.BinaryBinding(l.zones.localDate))),
 		cel.Function("isoDate",
 			cel.Overload("isodate_string", []*cel.Type{cel.StringType}, cel.StringType, cel.UnaryBinding(isoDate)),
 			cel.Overload("isodate_timestamp", []*cel.Type{cel.TimestampType}, cel.StringType, cel.UnaryBinding(isoDate))),

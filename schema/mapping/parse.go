@@ -15,7 +15,7 @@ const maxEntries = 1024
 
 // Fields returns the names of the fields of a route that belong to its mapping.
 func Fields() []string {
-	return []string{"when", "table", "operation", "key", "id", "resolve", "columns", "lookups", "on_create", "writes", "revision"}
+	return []string{"when", "table", "operation", "key", "id", "resolve", "columns", "lookups", "on_create", "writes", "revision", "codes"}
 }
 
 type parser struct {
@@ -37,7 +37,7 @@ func Parse(file, path string, node *ast.MappingNode) (*Spec, schema.Problems) {
 		mentioned: map[string]bool{},
 	}}
 	s := p.spec
-	env, err := newEnv(nil)
+	env, err := newEnv(&language{})
 	if err != nil {
 		p.add(s.at, "build the expression environment: %v", err)
 		return s, p.problems
@@ -96,6 +96,8 @@ func (p *parser) read(path string, node *ast.MappingNode) {
 		case "on_create":
 			s.createAt = f.place
 			s.onCreate = p.onCreate(f.place, f.node)
+		case "codes":
+			s.codes = p.codes(f.place, f.node)
 		case "revision":
 			s.revision = p.expression(f.place, f.node)
 		}

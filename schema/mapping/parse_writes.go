@@ -14,7 +14,7 @@ const maxParts = 64
 
 // partFields are the fields of one entry of writes.
 func partFields() []string {
-	fields := slices.DeleteFunc(Fields(), func(f string) bool { return f == "revision" || f == "writes" })
+	fields := slices.DeleteFunc(Fields(), func(f string) bool { return f == "revision" || f == "writes" || f == "codes" })
 	return append(fields, "for_each")
 }
 
@@ -71,6 +71,8 @@ func (p *parser) checkField(f field) bool {
 	switch {
 	case p.spec.part && f.text == "revision":
 		p.add(f.place, "revision belongs to the route: it is that of the whole event")
+	case p.spec.part && f.text == "codes":
+		p.add(f.place, "codes belongs to the route: its tables are for all writes")
 	case p.spec.part && f.text == "writes":
 		p.add(f.place, "writes cannot be nested")
 	case p.spec.part && !slices.Contains(partFields(), f.text):
@@ -89,7 +91,7 @@ func (p *parser) exclusive(fields []field) {
 		return
 	}
 	for _, f := range fields {
-		if slices.Contains(Fields(), f.text) && !slices.Contains([]string{"when", "revision", "writes"}, f.text) {
+		if slices.Contains(Fields(), f.text) && !slices.Contains([]string{"when", "revision", "writes", "codes"}, f.text) {
 			p.add(f.place, "%s and writes exclude each other: move it into an entry of writes", f.text)
 		}
 	}

@@ -73,11 +73,11 @@ func jsonText(depth int) *rapid.Generator[string] {
 }
 
 func testCompiler(t interface{ Fatal(...any) }) *compiler {
-	env, err := newEnv(nil)
+	env, err := newEnv(&language{zones: zones{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &compiler{env: env, options: Options{CostLimit: defaultCostLimit, MaxExpression: defaultMaxExpression}}
+	return &compiler{env: env, options: Options{CostLimit: defaultCostLimit, MaxExpression: defaultMaxExpression, language: &language{zones: zones{}}}}
 }
 
 func testEvent(data string) *cloudevent.Event {

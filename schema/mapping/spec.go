@@ -31,6 +31,7 @@ type Spec struct {
 	writes []*Spec
 	part   bool
 	each   *expression
+	codes  Codes
 	// mentioned holds the tables that expressions name.
 	mentioned map[string]bool
 }

@@ -53,7 +53,7 @@ func issueProblems(x *expression, issues *cel.Issues) schema.Problems {
 	return out
 }
 
-var functions = []string{"omit", "ref", "resolve", "optionset", "isoDate"}
+var functions = []string{"omit", "ref", "resolve", "optionset", "code", "round", "isoDate", "localDate"}
 
 func unknownName(unknown, text string) string {
 	known := slices.Concat(variables[:], functions, []string{"has", "size", "string", "int", "double", "bool", "timestamp", "duration", "matches"})
@@ -75,6 +75,12 @@ func wrongArguments(function, arguments string) string {
 		return "ref" + arguments + ` does not fit: give "table" and {"keycolumn": value} or a GUID`
 	case "resolve":
 		return "resolve" + arguments + ` does not fit: give "table" and {"column": value}`
+	case "code":
+		return "code" + arguments + ` does not fit: give "table" and a code, and what else to take if you like`
+	case "round":
+		return "round" + arguments + " does not fit: give a number of the event and how many decimals"
+	case "localDate":
+		return "localDate" + arguments + ` does not fit: give a text or a time, and a zone such as "Europe/Berlin"`
 	case "isoDate":
 		return "isoDate" + arguments + " does not fit: give a text or a time"
 	case "omit":
