@@ -152,7 +152,7 @@ func (b *Bridge) compile(cat schema.Catalog) (map[string]*mapping.Program, schem
 }
 
 func compileRoute(r RouteConfig, cat schema.Catalog) (*mapping.Program, schema.Problems) {
-	return mapping.Compile(r.Mapping, cat, mapping.Options{WantResult: r.Receipts != ""})
+	return mapping.Compile(r.Mapping, cat, mapping.Options{WantResult: r.Receipts != "", Example: r.Example})
 }
 
 // schema serves a table's JSON Schema to the admin port.

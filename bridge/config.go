@@ -167,6 +167,8 @@ type TableConfig struct {
 type InboundConfig struct {
 	Streams []SourceStream
 	Routes  []RouteConfig
+	// Codes are code tables for the mappings of all routes.
+	Codes mapping.Codes
 }
 
 // SourceStream is a stream for messages of other systems, made when it is missing
@@ -205,6 +207,9 @@ type RouteConfig struct {
 	// speak of rights or configuration, -1 for never.
 	StopAfter int
 	Mapping   *mapping.Spec
+	// Example is the data of a typical event, as JSON, that the mapping is held
+	// against; nil for none.
+	Example []byte
 
 	at position
 }

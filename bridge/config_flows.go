@@ -118,6 +118,11 @@ func (r *reader) inbound(m *yamltree.Map) {
 		r.cfg.Inbound.Streams = append(r.cfg.Inbound.Streams, src)
 	}
 	streams.Done()
+	if codes := m.Map("codes"); codes.Node() != nil {
+		tables, problems := mapping.ParseCodes(r.doc.File, codes.Path(), codes.Node())
+		r.doc.Add(problems...)
+		r.cfg.Inbound.Codes = tables
+	}
 	routes := m.Map("routes")
 	for _, name := range routes.Names() {
 		r.route(name, routes.Map(name))
@@ -160,10 +165,15 @@ func (r *reader) route(name string, m *yamltree.Map) {
 	cfg.AmbiguityBound = m.Duration("ambiguity_bound", inbound.DefaultAmbiguityBound, 0, time.Hour)
 	cfg.StopAfter = int(m.Int("stop_after", 0, -1, 100000))
 	cfg.Verdicts = r.verdicts(m.Map("verdicts"))
+	cfg.Example = r.example(m, cfg.Format)
 	m.Allow(mapping.Fields()...)
 	if m.Node() != nil {
 		spec, problems := mapping.Parse(r.doc.File, m.Path(), m.Node())
 		r.doc.Add(problems...)
+		spec.ShareCodes(r.cfg.Inbound.Codes)
+		if len(problems) == 0 {
+			r.doc.Add(mapping.Lint(spec, mapping.Options{Example: cfg.Example})...)
+		}
 		cfg.Mapping = spec
 	} else {
 		m.Note("", "the route is empty")

@@ -62,6 +62,7 @@ func TestAFullFileSetsEveryField(t *testing.T) {
 				AckWait: 20 * time.Second, Receipts: "erp.receipts", Shadow: true, GiveUp: time.Hour,
 				Verdicts:  map[string]string{"0x80040265": "retry"},
 				ParkAfter: 5 * time.Second, AmbiguityBound: time.Minute, StopAfter: 50,
+				Example: []byte(`{"id": "4711", "name": "Contoso", "region": "N"}`),
 			}},
 		},
 		Admin: AdminConfig{Listen: "0.0.0.0:8080", AllowRemote: true, AllowedHosts: []string{"bridge.contoso.example"}},
@@ -70,10 +71,13 @@ func TestAFullFileSetsEveryField(t *testing.T) {
 	}
 	opts := []cmp.Option{
 		cmp.AllowUnexported(Secret{}), cmpopts.IgnoreUnexported(TableConfig{}, RouteConfig{}),
-		cmpopts.IgnoreFields(RouteConfig{}, "Mapping"),
+		cmpopts.IgnoreFields(RouteConfig{}, "Mapping"), cmpopts.IgnoreFields(InboundConfig{}, "Codes"),
 	}
 	if diff := cmp.Diff(want, got, opts...); diff != "" {
 		t.Error(diff)
+	}
+	if got.Inbound.Codes["region"] == nil || len(got.Inbound.Codes) != 1 {
+		t.Errorf("codes = %v", got.Inbound.Codes)
 	}
 	if m := got.Inbound.Routes[0].Mapping; m == nil || m.Table() != "account" {
 		t.Errorf("mapping = %v", m)

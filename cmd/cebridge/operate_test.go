@@ -164,6 +164,39 @@ outbound: {type_prefix: com.contoso.crm, tables: {account: {columns: [name]}}}
 	contains(t, "stderr", errs, bad+":1:6: org: ", "webapi.url: required", "outbound.type_prefix: required", "outbound.tables.account.columns: required")
 }
 
+func TestLintHoldsAConfigurationAgainstASchemaFile(t *testing.T) {
+	t.Parallel()
+	const head = "org: contoso\nwebapi: {url: \"https://contoso.crm4.dynamics.com\"}\nnats: embedded\n"
+	tables := file(t, "tables.yaml", `tables:
+  - logicalName: account
+    entitySet: accounts
+    primaryId: accountid
+    columns:
+      - {logicalName: accountid, type: Uniqueidentifier, createOnly: true, required: true}
+      - {logicalName: name, type: String, maxLength: 160}
+      - {logicalName: accountnumber, type: String, maxLength: 20}
+    keys:
+      - {logicalName: new_key, columns: [accountnumber], status: Active}
+`)
+	route := func(columns string) string {
+		return file(t, "bridge.yaml", head+"inbound: {routes: {erp: {stream: ERP, start: new, table: account, key: {accountnumber: data.id}, columns: "+columns+"}}}\n")
+	}
+	good := route("{name: data.name}")
+	code, out, errs := once(t, "lint", "-c", good, "--schema", tables)
+	if code != 0 || errs != "" || out != good+": ok: organization contoso, 0 tables, 1 routes, which fit "+tables+"\n" {
+		t.Errorf("code %d: %s%s", code, out, errs)
+	}
+	bad := route("{nmae: data.name}")
+	code, out, errs = once(t, "lint", "-c", bad, "--schema", tables)
+	if code != 78 || out != "" {
+		t.Errorf("code %d, stdout %q", code, out)
+	}
+	contains(t, "stderr", errs, bad+":4:108: ", "table account has no column nmae; did you mean name?")
+	if code, _, errs = once(t, "lint", "-c", good, "--schema", tables+".nowhere"); code != 1 {
+		t.Errorf("a schema file that is not there gives %d: %s", code, errs)
+	}
+}
+
 func TestTheCommandsRefuseWrongFlagsBeforeTheyConnect(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{

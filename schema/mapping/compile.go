@@ -27,6 +27,8 @@ type Options struct {
 	Example []byte
 
 	language *language
+	// blind: there is no metadata, so that nothing is said about tables.
+	blind bool
 	// needs, if set, collects the keys that the mapping relies on.
 	needs *[]KeyUse
 }
@@ -98,7 +100,9 @@ func (c *compiler) lookUpTable(n name) *schema.Table {
 	if t := c.catalog[n.text]; t != nil {
 		return t
 	}
-	c.add(n.place, "unknown table %s%s", n.text, c.suggestTable(n.text))
+	if !c.options.blind {
+		c.add(n.place, "unknown table %s%s", n.text, c.suggestTable(n.text))
+	}
 	return nil
 }
 

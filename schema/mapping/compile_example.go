@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	celast "cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
 	cloudevent "github.com/cloudevents/sdk-go/v2/event"
 
 	"cebridge/schema"
@@ -25,12 +26,13 @@ func (c *compiler) readExample() {
 }
 
 // exampleHas reports places that the expression names and the example lacks. An
-// optional place may be absent, unless a name beside it is so close that it is
+// optional place, and one that is only read on a condition, may be absent, unless a name beside it is so close that it is
 // likely what was meant.
 func (c *compiler) exampleHas(p *program) {
 	if c.example == nil {
 		return
 	}
+	conditional := conditionalNodes(p.root)
 	walk(p.root, func(e celast.Expr) {
 		full, ok := pathOf(e)
 		if !ok || len(full.steps) == 0 {
@@ -57,10 +59,33 @@ func (c *compiler) exampleHas(p *program) {
 			return
 		}
 		hint := schema.Suggest(last.name, slices.Sorted(maps.Keys(object)))
-		if hint != "" || !full.optional() {
+		if hint != "" || !full.optional() && !conditional[e.ID()] {
 			c.add(at, "the example has no %s%s", full, hint)
 		}
 	})
+}
+
+// conditionalNodes are those that some events do not reach: the branches of a ? b : c,
+// and the operands of && and ||, which has() guards.
+func conditionalNodes(root celast.Expr) map[int64]bool {
+	nodes := map[int64]bool{}
+	walk(root, func(e celast.Expr) {
+		if e.Kind() != celast.CallKind {
+			return
+		}
+		args := e.AsCall().Args()
+		switch e.AsCall().FunctionName() {
+		case operators.Conditional:
+			args = args[1:]
+		case operators.LogicalAnd, operators.LogicalOr:
+		default:
+			return
+		}
+		for _, arg := range args {
+			walk(arg, func(e celast.Expr) { nodes[e.ID()] = true })
+		}
+	})
+	return nodes
 }
 
 // exampleFits reports a copied value of the example that its column refuses.

@@ -29,6 +29,11 @@ func TestAMappingIsHeldAgainstAnExample(t *testing.T) {
 		{"an optional place that is likely misspelled", "columns: {telephone1: data.?phone.orValue(omit())}", []string{
 			"bridge.yaml:3:27: routes.r.columns.telephone1: the example has no data.phone; did you mean phone2?",
 		}},
+		{"a place that is read on a condition may be absent",
+			`columns: {description: 'has(data.remarks) && data.remarks != "" ? data.remarks : data.contact.email'}`, nil},
+		{"a condition reads its places always", `columns: {description: 'data.zzz == "" ? "a" : "b"'}`, []string{
+			"bridge.yaml:3:29: routes.r.columns.description: the example has no data.zzz",
+		}},
 		{"a member of a text", "columns: {name: data.name.first}", []string{"bridge.yaml:3:26: routes.r.columns.name: data.name is a text in the example, which has no members"}},
 		{"a value of the wrong kind", "columns: {revenue: data.revenue}", []string{"bridge.yaml:3:20: routes.r.columns.revenue: with the example's data.revenue: column revenue takes a number, not a text"}},
 		{"a key of the wrong kind", "lookups: {primarycontactid: {contact: {emailaddress1: data.contact}}}", []string{

@@ -33,6 +33,9 @@ func (c *compiler) program(x *expression, column string) *program {
 		c.problems = append(c.problems, problems...)
 		return nil
 	}
+	if column == "" && c.options.blind {
+		column = "?" // whether it is a choice, only metadata can tell
+	}
 	rewrite(tree.NativeRep(), column)
 	checked, issues := c.env.Check(tree)
 	if issues.Err() != nil {
@@ -57,6 +60,9 @@ func (c *compiler) program(x *expression, column string) *program {
 	c.exampleHas(p)
 	if len(c.problems) > before {
 		return nil
+	}
+	if c.options.blind && calls(p.root, "optionset") {
+		return p // only metadata can tell what it yields
 	}
 	return c.plan(p)
 }

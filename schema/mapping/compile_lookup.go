@@ -185,6 +185,9 @@ func (c *compiler) optionsetCalls(p *program) {
 			return
 		}
 		at := c.inside(p.expression, p.tree, e.ID())
+		if c.options.blind {
+			return
+		}
 		col, problem := choiceColumn(c.catalog, column)
 		if problem != "" {
 			c.add(at, "%s", problem)

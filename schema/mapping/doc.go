@@ -23,6 +23,7 @@
 //	           {column: expression}                             ref(...), resolve(...), null or omit()
 //	on_create  {columns: ..., lookups: ...}: written only when the record is new
 //	writes     a list of mappings, instead of table and what belongs to it
+//	codes      {table: {code: value, ...}, ...}: what another system's codes mean
 //	revision   expression: a whole number, a time or a text that grows
 //
 // Every scalar is an expression. A constant text is a CEL string within YAML
@@ -63,6 +64,10 @@
 //	resolve("table", {"column": x, ...})  a lookup's target by a search
 //	optionset("table.column", label)    the value of a choice by its label
 //	optionset(label)                    the same for the column being written
+//	code("table", x)                    what a code stands for; unknown: a rejection
+//	code("table", x, otherwise)         the same, or otherwise
+//	round(x, n)                         n decimals, halves away from zero
+//	localDate(x, "zone")                yyyy-MM-dd of a moment in an IANA time zone
 //	isoDate(x)                          yyyy-MM-dd of a time, of a text that is one,
 //	                                    or of yyyyMMdd; as written, in no other zone
 //
@@ -72,8 +77,16 @@
 // digit by digit is refused, not rounded: whole numbers beyond 2^53, and
 // decimals with more digits than a double keeps. A path copies both exactly.
 //
+// Names of tables, code tables and zones in functions are constants, checked when
+// the mapping is compiled. Zones come from the machine's database or, where it has
+// none, from the one in the program. Code tables can be shared (ParseCodes,
+// Spec.ShareCodes); codes are texts, a number is its shortest digits, and null and
+// omit() pass through, null only where there is no otherwise.
+//
 // With an example of the event's data (Options.Example), the places that a
 // mapping names must be there, and the values it copies must fit their columns.
+//
+// Lint says what is wrong whatever the tables are like.
 //
 // An expression is bounded by its length, its number of nodes, its nesting, and
 // while it runs by a cost limit and the caller's context.
@@ -84,7 +97,10 @@
 // in UTF-16 units (as the server's platform counts), numeric range, the options
 // of a choice, the form of dates and GUIDs. Nothing is converted that could hide
 // a mistake: a number is not a text, a label is not an option's value, and a time
-// needs a zone (the server would silently take it as UTC). Exceptions: a whole
+// needs a zone (the server would silently take it as UTC), an amount has no more
+// decimals than the server keeps (it would silently round), and money that may be
+// written to a new record has its currency, or omit() for it (it would silently be
+// the user's). Exceptions: a whole
 // number may be written as 4711.0 or 4.711e3 in the event and is normalized, a
 // list of whole numbers becomes a multi-select's "1,2", and a time becomes text
 // in the column's own form.
