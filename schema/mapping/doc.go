@@ -4,8 +4,9 @@
 // what to write to it. YAML carries the structure, CEL (cel.dev) the
 // expressions. It is read with positions (Parse), compiled against the tables'
 // metadata before the first message (Compile), and then applied to events
-// (Program.Match, Program.Map, Program.Revision). The package does no I/O, reads
-// no clock and starts no goroutine; a Program is safe for concurrent use.
+// (Program.Match, Program.Map, Program.Revision). The package does no I/O but
+// to load the time zones that a mapping names, reads no clock and starts no
+// goroutine; a Program is safe for concurrent use.
 //
 // # Fields
 //
