@@ -31,7 +31,7 @@ func TestTheDemoShowsRealTrafficInBothDirections(t *testing.T) {
 		`"primarycontactid@odata\.bind":"/contacts\(emailaddress1='contact%40company\.com'\)"`,
 		`(?m)^ +(created|updated) in 1 request$`,
 		`(?m)^NATS -> CRM  rejected +erp\.customer\.changed #\d+$`,
-		`(?m)^ +dead letter: key_characters: `,
+		`(?m)^ +dead letter: invalid: `,
 		`(?m)^out: [1-9]\d* loaded, [1-9]\d* created, [1-9]\d* updated, [1-9]\d* deleted +in: [1-9]\d* upserts, [1-9]\d* dead letters$`,
 	} {
 		if !regexp.MustCompile(pattern).MatchString(out) {

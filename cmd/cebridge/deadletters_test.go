@@ -67,13 +67,13 @@ func TestDeadLettersAreListedShownRetriedEditedExportedAndDiscarded(t *testing.T
 	s, url := simulator(t)
 	path, _ := running(t, s, url)
 	long := strings.Repeat("x", 500)
-	sendEvents(t, path, `{"id":"K1","name":"`+long+`"}`, `{"id":"A/B","name":"slash"}`, `{"name":"no key"}`)
+	sendEvents(t, path, `{"id":"K1","name":"`+long+`"}`, `{"id":"K2","name":7}`, `{"name":"no key"}`)
 	list := lettersWhen(t, path, 3)
 	if list[0].Route != "erp" || list[0].State != "dead" || list[0].Data != nil || list[0].Source.Subject != "erp.customer" {
 		t.Errorf("letter %+v", list[0])
 	}
 	tooLong := fmt.Sprint(lettersWhen(t, path, 1, "key=k1")[0].ID)
-	slash := fmt.Sprint(lettersWhen(t, path, 1, "reason=key_characters", "route=erp")[0].ID)
+	number := fmt.Sprint(lettersWhen(t, path, 1, "key=k2", "route=erp")[0].ID)
 	lettersWhen(t, path, 0, "route=other")
 
 	code, out, _ := once(t, "deadletters", "show", "-c", path, tooLong)
@@ -83,19 +83,19 @@ func TestDeadLettersAreListedShownRetriedEditedExportedAndDiscarded(t *testing.T
 	contains(t, "show", out, "route erp", "message   1 of stream ERP", "invalid", long)
 
 	// A dry run changes nothing; a retry without a change is refused by the route again.
-	code, out, _ = once(t, "deadletters", "retry", "-c", path, "--where", "reason=key_characters", "--dry-run")
+	code, out, _ = once(t, "deadletters", "retry", "-c", path, "--where", "key=k2", "--dry-run")
 	if code != 0 || !strings.Contains(out, "would retry") {
 		t.Errorf("code %d: %s", code, out)
 	}
-	if code, out, errs := once(t, "deadletters", "retry", "-c", path, "--where", "reason=key_characters", "--yes", "--rate", "100"); code != 0 {
+	if code, out, errs := once(t, "deadletters", "retry", "-c", path, "--where", "key=k2", "--yes", "--rate", "100"); code != 0 {
 		t.Fatalf("code %d: %s%s", code, out, errs)
 	}
-	again := lettersWhen(t, path, 2, "reason=key_characters")
+	again := lettersWhen(t, path, 2, "key=k2")
 	if again[0].State != "retried" || again[0].Retried == nil || again[1].RetryCount != 1 ||
 		again[1].RetryOf != fmt.Sprintf("erp/%s/%d", again[0].Source.Incarnation, again[0].Source.Sequence) {
 		t.Errorf("lineage %+v, %+v", again[0], again[1])
 	}
-	if code, _, errs := once(t, "deadletters", "retry", "-c", path, slash); code != 4 {
+	if code, _, errs := once(t, "deadletters", "retry", "-c", path, number); code != 4 {
 		t.Errorf("a second retry ended with %d: %s", code, errs)
 	}
 
