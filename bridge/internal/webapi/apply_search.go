@@ -127,11 +127,15 @@ func (a *application) bind(ctx context.Context, body json.RawMessage) (json.RawM
 // they name is gone. It tells whether there were any, so that the write is worth a
 // second try.
 func (a *application) forgetStale(err error) bool {
-	if !hasReason(err, outcome.MissingReference) {
+	e := outcome.Of(err)
+	if len(a.found) == 0 || !hasReason(err, outcome.MissingReference) {
 		return false
 	}
+	if e.Code == codeNotThereByKey || textMissingByKey.MatchString(e.Message) {
+		return false // what was remembered is bound by GUID
+	}
 	gone := ""
-	if m := textMissingByID.FindStringSubmatch(outcome.Of(err).Message); m != nil {
+	if m := textMissingByID.FindStringSubmatch(e.Message); m != nil {
 		gone = m[2]
 	}
 	stale := false

@@ -181,6 +181,21 @@ func TestARememberedReferenceThatIsGoneIsFoundAnew(t *testing.T) {
 	})
 }
 
+// A record that is missing by its key says nothing against what was remembered.
+func TestAMissingKeyIsNoReasonToSearchAgain(t *testing.T) {
+	t.Parallel()
+	o := newOrganization(t, sim.Options{})
+	if _, err := o.sim.Insert("contact", map[string]any{"lastname": "Kept"}); err != nil {
+		t.Fatal(err)
+	}
+	orphan := func() *schema.Write {
+		w := o.write(t, schema.OpUpsert, "K1", `{"parentaccountid@odata.bind":"/accounts(accountnumber='nobody')"}`)
+		return o.refer(t, w, "primarycontactid", "contact", true, keyPart("lastname", "Kept"))
+	}
+	o.want(t, orphan(), "park missing_reference", 2)
+	o.want(t, orphan(), "park missing_reference", 1)
+}
+
 func TestOnlyANewRecordSearchesForWhatOnlyItRefersTo(t *testing.T) {
 	t.Parallel()
 	o := newOrganization(t, sim.Options{})
