@@ -169,3 +169,21 @@ func TestAHeldRouteIsCountedAndItsLogQuotesNothingOfTheServer(t *testing.T) {
 		t.Errorf("log: %s", text)
 	}
 }
+
+func TestAHeldRouteSaysThatItsKeyIsGone(t *testing.T) {
+	r := newRig(t, customerRoute, func(s *sim.Server) { setKey(t, s, schema.KeyPending) })
+	var keys []schema.AlternateKey
+	alter := func(change func(*schema.Table)) {
+		t.Helper()
+		if err := r.sim.AlterTable("account", false, func(t *schema.Table) error { change(t); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alter(func(t *schema.Table) { keys, t.Keys = t.Keys, nil })
+	r.until("the status says it", func() bool { return strings.Contains(r.inState("customers", "held"), "account (accountnumber) is gone") })
+	alter(func(t *schema.Table) {
+		t.Keys = keys
+		t.Key([]string{"accountnumber"}).Status = schema.KeyActive
+	})
+	r.inState("customers", "running")
+}
