@@ -180,7 +180,9 @@ func TestAHeldRouteSaysThatItsKeyIsGone(t *testing.T) {
 		}
 	}
 	alter(func(t *schema.Table) { keys, t.Keys = t.Keys, nil })
-	r.until("the status says it", func() bool { return strings.Contains(r.inState("customers", "held"), "account (accountnumber) is gone") })
+	r.until("the status says it", func() bool {
+		return strings.Contains(r.inState("customers", "held"), "account (accountnumber) is gone")
+	})
 	alter(func(t *schema.Table) {
 		t.Keys = keys
 		t.Key([]string{"accountnumber"}).Status = schema.KeyActive
