@@ -183,6 +183,9 @@ func (r *Route) position(p FeedState, waits bool) {
 // startSpan starts the span of one message. It is linked to the span that made
 // the event, not a child of it: the two may be days apart.
 func (r *Route) startSpan(ctx context.Context, e *entry) (context.Context, trace.Span) {
+	if _, off := r.tel.tracer.(tracenoop.Tracer); off {
+		return ctx, tracenoop.Span{}
+	}
 	options := []trace.SpanStartOption{
 		trace.WithSpanKind(trace.SpanKindConsumer),
 		trace.WithAttributes(r.tel.route,

@@ -18,6 +18,17 @@ import (
 	"github.com/google/uuid"
 )
 
+// Header values that every request shares. The names are in the form of
+// http.CanonicalHeaderKey, and nobody writes into a value: whoever sets a header
+// puts another slice in its place.
+var (
+	jsonBody   = []string{"application/json; charset=utf-8"}
+	jsonAnswer = []string{"application/json"}
+	userAgent  = []string{"cebridge"}
+	odata4     = []string{"4.0"}
+	noCache    = []string{"no-cache"}
+)
+
 // newRequest makes the HTTP request of a call, without credentials.
 func (c *Client) newRequest(call *call) (*http.Request, error) {
 	u, err := c.root.resolve(call.path)
@@ -29,19 +40,18 @@ func (c *Client) newRequest(call *call) (*http.Request, error) {
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: make(http.Header, 10),
 	}
+	h := req.Header
 	if call.body != nil {
 		req.ContentLength = int64(len(call.body))
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(call.body)), nil }
 		req.Body, _ = req.GetBody()
-		req.Header.Set("Content-Type", "application/json; charset=utf-8")
+		h["Content-Type"] = jsonBody
 	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("OData-Version", "4.0")
-	req.Header.Set("OData-MaxVersion", "4.0")
-	req.Header.Set("User-Agent", "cebridge")
-	req.Header.Set("X-Ms-Client-Request-Id", uuid.NewString())
+	h["Accept"], h["User-Agent"] = jsonAnswer, userAgent
+	h["Odata-Version"], h["Odata-Maxversion"] = odata4, odata4
+	h["X-Ms-Client-Request-Id"] = []string{uuid.NewString()}
 	if !call.isWrite() {
-		req.Header.Set("Cache-Control", "no-cache")
+		h["Cache-Control"] = noCache
 	}
 	for name, value := range call.header {
 		req.Header.Set(name, value)
