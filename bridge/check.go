@@ -61,6 +61,7 @@ func checkTable(c TableConfig, cat schema.Catalog) schema.Problems {
 		p.Text = fmt.Sprintf("table %s has no column %s%s", c.Table, name, near(name, t))
 		ps = append(ps, p)
 	}
+	ps = append(ps, checkPayload(c, t)...)
 	return append(ps, checkReferences(c, t, cat)...)
 }
 
@@ -109,7 +110,11 @@ func (b *Bridge) tableConfig(c TableConfig, cat schema.Catalog, orgID string) (o
 		return "urn:cebridge:" + b.cfg.Org + ":" + c.Table + ":" + version
 	}
 	columns := publishedColumns(c, t)
-	doc, version, err := schema.JSONSchema(t, columns, uri, nil)
+	doc, version, err := schema.JSONSchema(t, columns, uri, c.Protect)
+	if err != nil {
+		return outbound.TableConfig{}, tableSchema{}, err
+	}
+	payload, err := b.payloadOf(c, t, columns)
 	if err != nil {
 		return outbound.TableConfig{}, tableSchema{}, err
 	}
@@ -131,6 +136,8 @@ func (b *Bridge) tableConfig(c TableConfig, cat schema.Catalog, orgID string) (o
 		MaxDeletes:   c.MaxDeletes,
 		References:   references(c, cat),
 		Echo:         c.Echo,
+		Previous:     c.Previous,
+		Payload:      payload,
 	}, tableSchema{version: version, doc: doc}, nil
 }
 

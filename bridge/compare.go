@@ -66,11 +66,14 @@ type TableComparison struct {
 	// Dropped are records whose last change is not on the stream because own writes
 	// made it (echo: drop): a mark stands for it.
 	Dropped int64 `json:"dropped,omitempty"`
+	// Filtered are records that the table's filter keeps from being published.
+	Filtered int64 `json:"filtered,omitempty"`
 	// Rechecked is how many differences of the first look were looked at again.
 	Rechecked int64 `json:"rechecked"`
 	// Missing records live in Customer Engagement, and the stream shows none or a
-	// delete. Extra ones live on the stream alone. Different ones live on both, with
-	// another version or content.
+	// delete. Extra ones live on the stream alone, or do not pass the table's filter.
+	// Different ones live on both, with another version or content; with only_changes,
+	// with another content but for what it ignores.
 	Missing   int64 `json:"missing"`
 	Extra     int64 `json:"extra"`
 	Different int64 `json:"different"`
@@ -117,7 +120,7 @@ func (o *Operator) Compare(ctx context.Context, opt CompareOptions) (*Comparison
 		if err != nil {
 			return nil, err
 		}
-		c := &comparing{o: o, cfg: cfg, table: t.Table, settle: opt.Settle, progress: opt.Progress,
+		c := &comparing{o: o, cfg: cfg, shaper: outbound.NewShaper(cfg.Query.Table, &cfg.Payload), table: t.Table, settle: opt.Settle, progress: opt.Progress,
 			result: TableComparison{Table: t.Table, Differences: []RecordDifference{}}}
 		if c.settle <= 0 {
 			c.settle = min(max(2*t.Poll, minSettle), maxSettle)
@@ -167,6 +170,7 @@ func (o *Operator) describe(ctx context.Context, tables []TableConfig) (schema.C
 type comparing struct {
 	o        *Operator
 	cfg      outbound.TableConfig
+	shaper   *outbound.Shaper
 	table    string
 	settle   time.Duration
 	progress func(Progress)
@@ -224,7 +228,23 @@ func (c *comparing) run(ctx context.Context) error {
 // readStream indexes the last event of every record.
 func (c *comparing) readStream(ctx context.Context) (*lastIndex, error) {
 	index := &lastIndex{}
-	err := c.walk(ctx, func(id string, p event.Published, _ jet.Step) { index.add(id, p) })
+	// With only_changes a version may be left out, and the hash in the headers is of
+	// ignored columns too: then the events are read whole.
+	var fault error
+	err := c.walk(ctx, !c.shaper.OnlyChanges(), func(id string, p event.Published, s jet.Step) {
+		if !c.shaper.OnlyChanges() || p.Deleted() {
+			index.add(id, p)
+			return
+		}
+		hash, err := c.contentOf(s.Header, s.Data)
+		if err != nil && fault == nil {
+			fault = fmt.Errorf("message %d on %s: %w", s.Sequence, s.Subject, err)
+		}
+		index.add(id, event.Published{Version: contentOnly, Hash: hash, Change: p.Change})
+	})
+	if err == nil {
+		err = fault
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -232,12 +252,24 @@ func (c *comparing) readStream(ctx context.Context) (*lastIndex, error) {
 	return index, nil
 }
 
-// walk reads the headers of the last event of every record.
-func (c *comparing) walk(ctx context.Context, fn func(id string, p event.Published, s jet.Step)) error {
+// contentOnly stands in the index for the version where only the content counts.
+const contentOnly = 0
+
+// contentOf is a digest of a stored event's record without what only_changes ignores.
+func (c *comparing) contentOf(header map[string][]string, data []byte) (uint64, error) {
+	d, err := event.ReadData(header, data)
+	if err != nil {
+		return 0, err
+	}
+	return c.shaper.Digest(d.Record)
+}
+
+// walk reads the last event of every record, without its body where headers are enough.
+func (c *comparing) walk(ctx context.Context, headersOnly bool, fn func(id string, p event.Published, s jet.Step)) error {
 	names := c.o.b.names
 	var done int64
 	return c.o.b.conn.Walk(ctx, jet.Walk{
-		Stream: c.o.b.EventStream(), Filter: []string{names.Table(c.table)}, Latest: true, HeadersOnly: true,
+		Stream: c.o.b.EventStream(), Filter: []string{names.Table(c.table)}, Latest: true, HeadersOnly: headersOnly,
 	}, func(s jet.Step) error {
 		id, ok := names.RecordID(c.table, s.Subject)
 		if !ok || !schema.IsGUID(id) {
@@ -267,14 +299,28 @@ func (c *comparing) readRecords(ctx context.Context, index *lastIndex) error {
 		if err != nil {
 			return err
 		}
+		if err := c.shaper.Shape(page.Rows); err != nil {
+			return err
+		}
 		for i := range page.Rows {
 			row := &page.Rows[i]
 			c.result.Records++
+			if row.Out {
+				c.result.Filtered++
+				continue // what the stream has of it is left over
+			}
+			version, hash := row.Version, row.Hash
+			if c.shaper.OnlyChanges() {
+				version = contentOnly
+				if hash, err = c.shaper.Digest(row.JSON); err != nil {
+					return err
+				}
+			}
 			switch {
-			case index.settled(row):
+			case index.settled(row.ID, version, hash):
 			case !index.has(row.ID) && c.before(row):
 				c.result.Unpublished++
-			case index.kind(row.ID) == kindDifferent && c.marks.settled(row):
+			case index.kind(row.ID) == kindDifferent && c.marks.settled(row.ID, row.Version, row.Hash):
 				c.result.Dropped++
 			default:
 				c.doubt(doubt{id: row.ID, version: row.Version, kind: index.kind(row.ID)})
@@ -303,7 +349,7 @@ func (c *comparing) leftOver(ctx context.Context, index *lastIndex) error {
 	if index.left() == 0 {
 		return nil
 	}
-	return c.walk(ctx, func(id string, p event.Published, _ jet.Step) {
+	return c.walk(ctx, true, func(id string, p event.Published, _ jet.Step) {
 		if !p.Deleted() && index.isLeft(id) {
 			c.doubt(doubt{id: id, version: p.Version, kind: kindExtra})
 		}

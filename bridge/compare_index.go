@@ -7,7 +7,6 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"cebridge/outbound"
 	"cebridge/schema/event"
 )
 
@@ -79,16 +78,16 @@ func (x *lastIndex) find(id string) *indexEntry {
 
 func (x *lastIndex) has(id string) bool { return x.find(id) != nil }
 
-// settled tells whether the stream shows exactly the row, and notes that the record
-// is not left over.
-func (x *lastIndex) settled(row *outbound.Row) bool {
-	e := x.find(row.ID)
+// settled tells whether the stream shows a record exactly so, and notes that it is not
+// left over.
+func (x *lastIndex) settled(id string, version int64, hash uint64) bool {
+	e := x.find(id)
 	switch {
 	case e == nil || e.state == stateDeleted:
 		return false
 	case e.state == stateSettled:
 		return true // a record that moved between two pages is shown twice
-	case e.state == digest(row.Version, row.Hash):
+	case e.state == digest(version, hash):
 		e.state = stateSettled
 		return true
 	}

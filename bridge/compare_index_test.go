@@ -49,7 +49,7 @@ func TestTheIndexAgreesWithAMapOfTheLastEvents(t *testing.T) {
 			p, there := model[row.ID]
 			_, unseen := left[row.ID]
 			same := there && !p.deleted && p.version == row.Version && p.hash == row.Hash
-			if got := index.settled(&row); unseen && got != same {
+			if got := index.settled(row.ID, row.Version, row.Hash); unseen && got != same {
 				t.Fatalf("row %+v is settled: %t, last event %+v", row, got, p)
 			}
 			if want := there && !p.deleted; (index.kind(row.ID) == kindDifferent) != want || index.has(row.ID) != there {

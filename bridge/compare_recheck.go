@@ -111,6 +111,10 @@ func (c *comparing) lookAt(ctx context.Context, d *doubt) (remains bool, err err
 	if err != nil {
 		return false, err
 	}
+	out, same, err := c.shape(row, last, pub)
+	if err != nil {
+		return false, err
+	}
 	live := last.Sequence > 0 && !pub.Deleted()
 	first := d.version
 	d.published, d.columns = pub.Version, nil
@@ -118,8 +122,10 @@ func (c *comparing) lookAt(ctx context.Context, d *doubt) (remains bool, err err
 		d.version = row.Version
 	}
 	switch {
-	case row == nil && !live, row != nil && !live && c.before(row):
+	case (row == nil || out) && !live, row != nil && !live && c.before(row), same:
 		return false, nil
+	case out:
+		d.kind, d.why = kindExtra, "it does not pass the table's filter, and the stream shows no delete"
 	case row == nil:
 		d.kind, d.why, d.version = kindExtra, "it is not in Customer Engagement, and the stream shows no delete", 0
 	case last.Sequence == 0:
@@ -147,6 +153,30 @@ func (c *comparing) lookAt(ctx context.Context, d *doubt) (remains bool, err err
 	}
 	d.version = max(d.version, 0)
 	return true, nil
+}
+
+// shape makes the row what is published of it, and tells whether it is kept out by the
+// filter, or the last event is as good as one of its version.
+func (c *comparing) shape(row *outbound.Row, last outbound.Stored, pub event.Published) (out, same bool, err error) {
+	if row == nil {
+		return false, false, nil
+	}
+	rows := []outbound.Row{*row}
+	if err := c.shaper.Shape(rows); err != nil {
+		return false, false, err
+	}
+	*row = rows[0]
+	if row.Out || !c.shaper.OnlyChanges() || last.Sequence == 0 || pub.Deleted() {
+		return row.Out, false, nil
+	}
+	data, err := event.ReadData(last.Header, last.Data)
+	if err == nil {
+		same, err = c.shaper.Same(data.Record, row.JSON)
+	}
+	if err != nil {
+		return false, false, fmt.Errorf("message %d: %w", last.Sequence, err)
+	}
+	return false, same, nil
 }
 
 // differing names the columns whose values in a stored event are not those of a row.

@@ -133,7 +133,9 @@ type OutboundConfig struct {
 	// SchemaBase is the absolute URI below which the tables' JSON Schemas are
 	// served; empty means URNs.
 	SchemaBase string
-	Tables     []TableConfig
+	// HashKey is the secret of columns that are hashed.
+	HashKey Secret
+	Tables  []TableConfig
 }
 
 // TableConfig is one table to follow. Columns must be listed: which personal
@@ -154,11 +156,23 @@ type TableConfig struct {
 	References []ReferenceConfig
 	// Echo says what becomes of changes that own writes made.
 	Echo outbound.Echo
+	// Previous adds the former values of changed columns to updates.
+	Previous bool
+	// Filter is a condition on record in CEL; records for which it is false are not
+	// published, and deleted where they were. Empty publishes all.
+	Filter string
+	// Protect says what stands in place of columns' values.
+	Protect map[string]schema.Protection
+	// OnlyChanges leaves out updates in which nothing differs but the columns of Ignore;
+	// nil means modifiedon and others that change by themselves.
+	OnlyChanges bool
+	Ignore      []string
 
 	at       position
 	columnAt []schema.Problem // the place of each column, without a text
 	// referenceAt are the places of the references.
 	referenceAt []schema.Problem
+	payloadAt   payloadPlaces
 }
 
 // InboundConfig lists the routes, and the source streams that the bridge is to

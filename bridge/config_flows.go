@@ -41,6 +41,7 @@ func (r *reader) outbound(m *yamltree.Map) {
 			at:         r.at(t.Node(), t.Path()),
 		}
 		cfg.References, cfg.referenceAt = r.references(t)
+		r.payload(&cfg, t)
 		if !schema.ValidToken(name) {
 			t.Note("", "%q is not a table's logical name", name)
 		}
@@ -61,6 +62,7 @@ func (r *reader) outbound(m *yamltree.Map) {
 		c.Tables = append(c.Tables, cfg)
 	}
 	tables.Done()
+	r.hashKey(m)
 	m.Done()
 }
 

@@ -20,6 +20,7 @@ import (
 
 func TestAFullFileSetsEveryField(t *testing.T) {
 	t.Setenv("CEBRIDGE_TEST_SECRET", "s3cret: #x")
+	t.Setenv("CEBRIDGE_TEST_KEY", "0123456789abcdef")
 	got, err := LoadConfig(filepath.Join("testdata", "config", "full.yaml"))
 	if err != nil {
 		t.Fatal(err)
@@ -44,9 +45,12 @@ func TestAFullFileSetsEveryField(t *testing.T) {
 		Stream: StreamConfig{Name: "EVENTS", Replicas: 3, HistoryPerRecord: -1, MaxBytes: 10 << 30},
 		Outbound: OutboundConfig{
 			TypePrefix: "com.contoso.crm", SourcePrefix: "/contoso", SchemaBase: "https://schemas.contoso.example",
+			HashKey: NewSecret("0123456789abcdef"),
 			Tables: []TableConfig{{
 				Table: "account", Columns: []string{"name", "accountnumber", "primarycontactid", "ownerid"}, Poll: 2 * time.Second, PollMax: 20 * time.Second, PageSize: 1000,
 				Start: outbound.StartNow, Mode: event.Binary, MaxDeletes: 500, Echo: outbound.EchoDrop,
+				Previous: true, OnlyChanges: true, Ignore: []string{"modifiedon", "exchangerate"}, Filter: `record.?name.orValue("") != ""`,
+				Protect: map[string]schema.Protection{"accountnumber": schema.ProtectHash, "name": schema.ProtectMask},
 				References: []ReferenceConfig{
 					{Column: "primarycontactid", Keys: map[string][]string{"": {"emailaddress1"}}},
 					{Column: "ownerid", Keys: map[string][]string{"systemuser": {"domainname"}}},

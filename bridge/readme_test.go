@@ -75,6 +75,7 @@ func blocks(t *testing.T, page, language string) []block {
 func environment(t *testing.T) {
 	t.Helper()
 	t.Setenv("CRM_SECRET", "not a secret")
+	t.Setenv("HASH_KEY", "no key of anything, only long enough")
 }
 
 // rest is what the parts of a configuration shown alone lack.

@@ -173,10 +173,10 @@ func (r *rig) written() inbound.Settled {
 
 // outEvent is an outbound event, as far as tests look at it.
 type outEvent struct {
-	ID, Source, Type, Subject, Sequence, PreviousVersion, ChangedColumns, ReadBy, DataSchema, OrgID, PartitionKey, Time, TraceParent string
-	Data                                                                                                                             struct{ Record, Previous map[string]any }
-	header                                                                                                                           nats.Header
-	raw                                                                                                                              []byte
+	ID, Source, Type, Subject, Sequence, PreviousVersion, ChangedColumns, ReadBy, DataSchema, OrgID, PartitionKey, Time, TraceParent, Reason string
+	Data                                                                                                                                     struct{ Record, Previous map[string]any }
+	header                                                                                                                                   nats.Header
+	raw                                                                                                                                      []byte
 }
 
 func (e outEvent) change() string { return e.Type[strings.LastIndexByte(e.Type, '.')+1:] }

@@ -80,6 +80,9 @@ func printComparison(c *common, r *bridge.Comparison) error {
 		if t.Unpublished > 0 {
 			fmt.Fprintf(&b, "  %d records are from before the start and were never published\n", t.Unpublished)
 		}
+		if t.Filtered > 0 {
+			fmt.Fprintf(&b, "  %d records do not pass the table's filter\n", t.Filtered)
+		}
 		for _, d := range t.Differences {
 			fmt.Fprintf(&b, "  %-9s %s  version %d, published %d: %s", d.Kind, d.ID, d.Version, d.PublishedVersion, d.Reason)
 			if len(d.Columns) > 0 {

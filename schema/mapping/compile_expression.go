@@ -39,7 +39,7 @@ func (c *compiler) program(x *expression, column string) *program {
 	rewrite(tree.NativeRep(), column)
 	checked, issues := c.env.Check(tree)
 	if issues.Err() != nil {
-		c.problems = append(c.problems, issueProblems(x, issues)...)
+		c.problems = append(c.problems, issueProblems(x, issues, mappingNames)...)
 		return nil
 	}
 	native := checked.NativeRep()

@@ -106,6 +106,17 @@
 // list of whole numbers becomes a multi-select's "1,2", and a time becomes text
 // in the column's own form.
 //
+// # Filters
+//
+// A Filter (ParseFilter, CompileFilter) is a condition in the same language on the rows
+// of a followed table. Its only variable is record: the row as the Web API sent it, a
+// lookup under its read name (_primarycontactid_value). Every use of record names a
+// column, which must be read. An empty column is null; record.?x is then none and
+// has(record.x) false. Numbers are doubles, the nearest one where none is exact; a whole
+// number beyond 2^53 is an int. There are no functions beside the standard ones, and
+// filled(x), which is none for null. Keep reads no more of a row than it must. Its
+// errors hold the place and nothing of the row.
+//
 // # Output
 //
 // Body is a compact JSON object: columns in the order of the YAML, then lookups.
@@ -143,7 +154,7 @@
 //
 // # Errors
 //
-// Parse and Compile return every problem with file, line, column and field.
+// Parse, Compile and their like for filters return every problem with file, line, column and field.
 // Match, Map and Revision return *outcome.Error with verdict reject and reason
 // invalid, or key_characters for a key with such a value and a lookup of which the
 // GUID does not tell the table; or the context's error. Texts of errors hold names

@@ -38,24 +38,7 @@ type language struct {
 // newEnv declares the language of expressions. With a language that knows nothing,
 // expressions can be parsed and nothing else.
 func newEnv(l *language) (*cel.Env, error) {
-	// The standard string(double) writes 12345678 as 1.2345678e+07.
-	standard := env.NewLibrarySubset()
-	standard.ExcludeFunctions = []*env.Function{env.NewFunction(overloads.TypeConvertString,
-		env.NewOverload(overloads.DoubleToString, nil, nil))}
-	return cel.NewCustomEnv(
-		cel.StdLib(cel.StdLibSubset(standard)),
-		cel.EagerlyValidateDeclarations(false),
-		cel.Function(overloads.TypeConvertString, cel.Overload("exact_double_to_string",
-			[]*cel.Type{cel.DoubleType}, cel.StringType, cel.UnaryBinding(exactString))),
-		cel.OptionalTypes(),
-		ext.Strings(),
-		cel.CustomTypeAdapter(adapter{types.DefaultTypeAdapter}),
-		cel.CrossTypeNumericComparisons(true),
-		cel.DefaultUTCTimeZone(true),
-		cel.ParserExpressionSizeLimit(hardExpressionLimit),
-		cel.ParserRecursionLimit(maxExpressionNesting),
-		cel.ExpressionNodeLimit(maxExpressionNodes),
-		cel.RegexProgramSizeLimit(maxRegexProgram),
+	return cel.NewCustomEnv(append(common(adapter{types.DefaultTypeAdapter}),
 		cel.Variable("data", cel.DynType),
 		cel.Variable("id", cel.StringType),
 		cel.Variable("source", cel.StringType),
@@ -84,7 +67,30 @@ func newEnv(l *language) (*cel.Env, error) {
 		cel.Function("isoDate",
 			cel.Overload("isodate_string", []*cel.Type{cel.StringType}, cel.StringType, cel.UnaryBinding(isoDate)),
 			cel.Overload("isodate_timestamp", []*cel.Type{cel.TimestampType}, cel.StringType, cel.UnaryBinding(isoDate))),
-	)
+	)...)
+}
+
+// common is what the expressions of mappings and of filters have in common.
+func common(values types.Adapter) []cel.EnvOption {
+	// The standard string(double) writes 12345678 as 1.2345678e+07.
+	standard := env.NewLibrarySubset()
+	standard.ExcludeFunctions = []*env.Function{env.NewFunction(overloads.TypeConvertString,
+		env.NewOverload(overloads.DoubleToString, nil, nil))}
+	return []cel.EnvOption{
+		cel.StdLib(cel.StdLibSubset(standard)),
+		cel.EagerlyValidateDeclarations(false),
+		cel.Function(overloads.TypeConvertString, cel.Overload("exact_double_to_string",
+			[]*cel.Type{cel.DoubleType}, cel.StringType, cel.UnaryBinding(exactString))),
+		cel.OptionalTypes(),
+		ext.Strings(),
+		cel.CustomTypeAdapter(values),
+		cel.CrossTypeNumericComparisons(true),
+		cel.DefaultUTCTimeZone(true),
+		cel.ParserExpressionSizeLimit(hardExpressionLimit),
+		cel.ParserRecursionLimit(maxExpressionNesting),
+		cel.ExpressionNodeLimit(maxExpressionNodes),
+		cel.RegexProgramSizeLimit(maxRegexProgram),
+	}
 }
 
 // fault is an error of an expression whose text holds nothing of the event.

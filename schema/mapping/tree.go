@@ -17,7 +17,7 @@ import (
 func parseExpression(env *cel.Env, x *expression) (*cel.Ast, schema.Problems) {
 	tree, issues := env.Parse(x.text)
 	if issues.Err() != nil {
-		return nil, issueProblems(x, issues)
+		return nil, issueProblems(x, issues, mappingNames)
 	}
 	return tree, nil
 }
@@ -27,8 +27,9 @@ var (
 	noOverload = regexp.MustCompile(`^found no matching overload for '([^']*)' applied to '(.*)'`)
 )
 
-// issueProblems words what the parser or checker found.
-func issueProblems(x *expression, issues *cel.Issues) schema.Problems {
+// issueProblems words what the parser or checker found. names are those that the
+// expression can use.
+func issueProblems(x *expression, issues *cel.Issues, names []string) schema.Problems {
 	var out schema.Problems
 	for _, e := range issues.Errors() {
 		at := x.place
@@ -41,7 +42,7 @@ func issueProblems(x *expression, issues *cel.Issues) schema.Problems {
 			text = text[:300] + "..."
 		}
 		if m := undeclared.FindStringSubmatch(text); m != nil {
-			text = unknownName(m[1], x.text)
+			text = unknownName(m[1], x.text, names)
 		} else if m := noOverload.FindStringSubmatch(text); m != nil {
 			text = wrongArguments(m[1], m[2])
 		}
@@ -55,8 +56,12 @@ func issueProblems(x *expression, issues *cel.Issues) schema.Problems {
 
 var functions = []string{"omit", "ref", "resolve", "optionset", "code", "round", "isoDate", "localDate"}
 
-func unknownName(unknown, text string) string {
-	known := slices.Concat(variables[:], functions, []string{"has", "size", "string", "int", "double", "bool", "timestamp", "duration", "matches"})
+// standardNames are functions of the language that are mistyped now and then.
+var standardNames = []string{"has", "size", "string", "int", "double", "bool", "timestamp", "duration", "matches"}
+
+var mappingNames = slices.Concat(variables[:], functions, standardNames)
+
+func unknownName(unknown, text string, known []string) string {
 	if slices.Contains(itemVariables[:], unknown) {
 		return unknown + " is there only beside for_each, in an entry of writes"
 	}

@@ -299,6 +299,12 @@ func (m *Map) Place(name string) schema.Problem {
 	return p
 }
 
+// IsMap tells whether the field is a mapping, for fields with a short form.
+func (m *Map) IsMap(name string) bool {
+	_, ok := m.value(name).(*ast.MappingNode)
+	return ok
+}
+
 // Done reports every field that nobody asked for.
 func (m *Map) Done() {
 	known := make([]string, 0, len(m.asked))
