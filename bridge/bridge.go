@@ -41,6 +41,7 @@ type Bridge struct {
 	embedded *jet.Embedded
 	conn     *jet.Conn
 	client   *webapi.Client
+	budget   *webapi.Budget // nil without webapi.daily_requests
 	admin    *admin.Server
 	// doorbellAddr is set while the doorbell's port is open.
 	doorbellAddr atomic.Pointer[string]
@@ -121,6 +122,7 @@ func (b *Bridge) Start(ctx context.Context) (err error) {
 	}
 	b.begun = true
 	b.started = time.Now()
+	b.budget = b.newBudget()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.cleanup.run(ctx))

@@ -70,6 +70,10 @@ type WebAPIConfig struct {
 	Timeout time.Duration
 	// MaxInFlight bounds the requests running at once, both directions together.
 	MaxInFlight int
+	// DailyRequests bounds the requests of a day in UTC, both directions and all
+	// instances together; 0 does not. DailyInboundPercent of them are kept for inbound.
+	DailyRequests       int64
+	DailyInboundPercent int
 	// BatchMax is the most writes that may share one $batch request, 1 for none;
 	// BatchLinger bounds how long a write waits for others to share one with.
 	BatchMax    int
@@ -253,7 +257,7 @@ func (p position) problem(field, text string) schema.Problem {
 func DefaultConfig() Config {
 	return Config{
 		Prefix: "crm",
-		WebAPI: WebAPIConfig{Version: "v9.2", Timeout: 100 * time.Second, MaxInFlight: 52, BatchMax: 1, BatchLinger: 2 * time.Millisecond, ResolveTTL: 10 * time.Minute, PublisherPrefix: "new", Auth: AuthConfig{Method: "none"}},
+		WebAPI: WebAPIConfig{Version: "v9.2", Timeout: 100 * time.Second, MaxInFlight: 52, DailyInboundPercent: 50, BatchMax: 1, BatchLinger: 2 * time.Millisecond, ResolveTTL: 10 * time.Minute, PublisherPrefix: "new", Auth: AuthConfig{Method: "none"}},
 		NATS: NATSConfig{
 			InboxPrefix: "_INBOX",
 		},

@@ -107,6 +107,8 @@ func (r *reader) webapi(m, root *yamltree.Map) {
 	c.Version = m.Choice("version", c.Version, "v9.0", "v9.1", "v9.2")
 	c.Timeout = m.Duration("timeout", c.Timeout, time.Second, 10*time.Minute)
 	c.MaxInFlight = int(m.Int("max_in_flight", int64(c.MaxInFlight), 1, 1000))
+	c.DailyRequests = m.Int("daily_requests", c.DailyRequests, 0, 1_000_000_000)
+	c.DailyInboundPercent = int(m.Int("daily_inbound_percent", int64(c.DailyInboundPercent), 0, 100))
 	batch := m.Map("batch")
 	c.BatchMax = int(batch.Int("max", int64(c.BatchMax), 1, 1000))
 	c.BatchLinger = batch.Duration("linger", c.BatchLinger, 100*time.Microsecond, time.Second)

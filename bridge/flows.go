@@ -33,6 +33,9 @@ func (b *Bridge) startFlows(ctx context.Context) error {
 	if err := b.provideStreams(ctx); err != nil {
 		return err
 	}
+	if err := b.startBudget(ctx); err != nil {
+		return err
+	}
 	tables, err := b.newTables(cat, orgID)
 	if err != nil {
 		return err
@@ -70,9 +73,11 @@ func (b *Bridge) newTables(cat schema.Catalog, orgID string) ([]*table, error) {
 		}
 		schemas[c.Table] = doc
 		cfg.Phase = phase[c.Table]
-		w, err := outbound.NewWorker(cfg, b.client, log, outbound.Deps{
-			Logger: b.log, Meter: b.prov.meter, Tracer: b.prov.tracer, Retention: b.client, Finder: b.client,
-		})
+		deps := outbound.Deps{Logger: b.log, Meter: b.prov.meter, Tracer: b.prov.tracer, Retention: b.client, Finder: b.client}
+		if b.budget != nil {
+			deps.Pacer = b.budget
+		}
+		w, err := outbound.NewWorker(cfg, b.client, log, deps)
 		if err != nil {
 			return nil, fmt.Errorf("table %s: %w", c.Table, err)
 		}

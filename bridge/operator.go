@@ -99,6 +99,7 @@ func (o *Operator) crm(ctx context.Context) error {
 	if o.connected {
 		return nil
 	}
+	o.countRequests()
 	if err := o.b.startWebAPI(ctx); err != nil {
 		return err
 	}
@@ -127,6 +128,10 @@ func (o *Operator) Status(ctx context.Context) (admin.Status, error) {
 	b := o.b
 	s := admin.Status{Version: Version, Org: b.cfg.Org, Tables: []admin.TableStatus{}, Routes: []admin.RouteStatus{}}
 	s.NATS.Connected, s.NATS.Embedded = b.conn.Connected(), b.embedded != nil
+	var err error
+	if s.WebAPI, err = o.budgetStatus(ctx); err != nil {
+		return s, err
+	}
 	for _, t := range b.cfg.Outbound.Tables {
 		ts := admin.TableStatus{Table: t.Table, State: "none", Events: map[string]int64{}}
 		c, seq, err := o.checkpoint(ctx, t.Table)

@@ -123,7 +123,8 @@ func (b *Bridge) startWebAPI(ctx context.Context) error {
 		ttl = -1
 	}
 	client, err := webapi.New(webapi.Config{
-		TLS: conf, ProxyURL: proxy, ProxyFromEnvironment: fromEnvironment,
+		Budget: b.budget,
+		TLS:    conf, ProxyURL: proxy, ProxyFromEnvironment: fromEnvironment,
 		URL: w.URL, Version: w.Version, Auth: auth, Timeout: w.Timeout, MaxInFlight: w.MaxInFlight,
 		Batch: webapi.BatchConfig{Max: w.BatchMax, Linger: w.BatchLinger}, ResolveTTL: ttl,
 		Transport: b.opt.transport, Logger: b.log, Meter: b.prov.meter, Tracer: b.prov.tracer,

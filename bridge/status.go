@@ -18,6 +18,7 @@ func (b *Bridge) Status() admin.Status {
 		s.NATS.Embedded = b.embedded != nil
 	}
 	if tables := b.tables.Load(); tables != nil {
+		s.WebAPI = b.webapiStatus()
 		for _, t := range *tables {
 			s.Tables = append(s.Tables, tableStatus(t))
 		}

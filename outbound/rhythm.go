@@ -2,6 +2,7 @@ package outbound
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -75,7 +76,12 @@ func (w *Worker) idle(ctx context.Context) error {
 		if w.pacer != nil {
 			interval = max(interval, w.pacer.Pace(w.table, interval))
 		}
-		w.board.update(func(b *board) { b.s.Interval = interval })
+		w.board.update(func(b *board) {
+			b.s.Interval = interval
+			if interval > w.rhythm.interval {
+				b.s.Detail = fmt.Sprintf("a poll in %s alone, to stay within the day's requests (webapi.daily_requests)", interval.Round(time.Second))
+			}
+		})
 		wait := w.rhythm.next(w.lastPoll, now, interval).Sub(now)
 		t := time.NewTimer(min(wait, paceEvery))
 		select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -139,6 +140,9 @@ func TestAPacerStretchesPollsAndIsAskedAgainWhileTheTableWaits(t *testing.T) {
 		w := newTestWorker(t, r.cfg, r.crm, r.stream, Deps{Pacer: p})
 		start(t, w)
 		pass(time.Minute)
+		if s := w.Status(); s.Interval != time.Hour || !strings.Contains(s.Detail, "1h0m0s") {
+			t.Errorf("the stretch is not shown: %s, %q", s.Interval, s.Detail)
+		}
 		before := r.pages()
 		pass(5 * time.Hour)
 		if n := r.pages() - before; n < 4 || n > 5 {

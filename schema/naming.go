@@ -83,6 +83,9 @@ func (n Names) Dropped(table, id string) string {
 	return n.Prefix + "-state." + n.Org + ".dropped." + table + "." + id
 }
 
+// Budget is the subject of what was used of the day's requests.
+func (n Names) Budget() string { return n.Prefix + "-state." + n.Org + ".budget" }
+
 // Notice is the subject of the bridge's own notices about a table.
 func (n Names) Notice(table string) string { return n.Prefix + "-notice." + n.Org + "." + table }
 

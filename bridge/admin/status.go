@@ -8,6 +8,7 @@ type Status struct {
 	Org     string        `json:"org"`
 	Started time.Time     `json:"started"`
 	NATS    NATSStatus    `json:"nats"`
+	WebAPI  *WebAPIStatus `json:"webapi,omitempty"`
 	Tables  []TableStatus `json:"tables"`
 	Routes  []RouteStatus `json:"routes"`
 }

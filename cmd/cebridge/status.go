@@ -118,6 +118,7 @@ func printStatus(w io.Writer, v *statusView) error {
 		fmt.Fprintf(&b, ", version %s, started %s", v.Version, v.Started.Format(time.RFC3339))
 	}
 	b.WriteByte('\n')
+	printWebAPI(&b, v.WebAPI)
 	for _, t := range v.Tables {
 		fmt.Fprintf(&b, "table %-24s %-10s checkpoint %d, %s old, epoch %d", t.Table, t.State,
 			t.Checkpoint.Sequence, seconds(t.Checkpoint.AgeSeconds), t.Checkpoint.Epoch)

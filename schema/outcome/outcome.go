@@ -40,6 +40,7 @@ const (
 	Timeout          Reason = "timeout"           // no answer within the deadline
 	Server           Reason = "server"            // 5xx, SQL errors
 	Throttled        Reason = "throttled"         // service protection limits
+	Budget           Reason = "budget"            // the day's budget of requests is used up; nothing was sent
 	Duplicate        Reason = "duplicate"         // duplicate alternate key or primary key
 	DuplicateRule    Reason = "duplicate_rule"    // a duplicate-detection rule
 	MissingReference Reason = "missing_reference" // a bound record is not there

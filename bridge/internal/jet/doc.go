@@ -79,6 +79,12 @@
 // Remember stores without waiting for a confirmation, for a time: for what may be lost. A
 // message of a batch that is Alone rolls its subject up and never expires.
 //
+// # Budget
+//
+// BudgetStore holds the sum of a day's requests in one message on a subject of the event
+// stream, rolled up. Instances add to it by compare-and-set; each message names the
+// attempt that wrote it, so that an addition whose answer was lost is recognized.
+//
 // # Revisions and parking
 //
 // Revisions holds one message per key on a subject of the event stream, rolled up,

@@ -266,8 +266,11 @@ func (b *batcher) run(life context.Context) {
 // board takes the next writes off the queue.
 func (b *batcher) board() []*passenger {
 	var riders []*passenger
-	bytes, i := 0, 0
-	for ; i < len(b.queue) && len(riders) < b.size; i++ {
+	bytes, i, seats := 0, 0, b.size
+	if budget := b.client.governor.budget; budget != nil {
+		seats = budget.seats(seats)
+	}
+	for ; i < len(b.queue) && len(riders) < seats; i++ {
 		p := b.queue[i]
 		if p.left || p.ctx.Err() != nil {
 			continue

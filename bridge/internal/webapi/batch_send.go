@@ -94,7 +94,7 @@ type batchReply struct {
 func (c *Client) batchCall(body []byte, boundary string, n int) (*call, *batchReply) {
 	reply := &batchReply{}
 	batch := &call{
-		op: opBatch, method: http.MethodPost, path: "$batch", name: "$batch of " + strconv.Itoa(n), body: body,
+		op: opBatch, operations: n, method: http.MethodPost, path: "$batch", name: "$batch of " + strconv.Itoa(n), body: body,
 		header: map[string]string{
 			"Content-Type": `multipart/mixed; boundary="` + boundary + `"`,
 			"Prefer":       "odata.continue-on-error",

@@ -52,6 +52,10 @@ type call struct {
 	inbound bool
 	// reading: a POST that only carries reads, such as a $batch of them.
 	reading bool
+	// bulk: a part of a long read, which others may overtake.
+	bulk bool
+	// operations is how many a batch holds; 0 is one.
+	operations int
 }
 
 // side is the direction that the call serves.

@@ -75,6 +75,7 @@ func New(cfg Config) (*Client, error) {
 		measures:  m,
 	}
 	c.references = newReferences(cfg.ResolveTTL)
+	c.governor.budget = cfg.Budget
 	c.governor.changed, c.governor.waited = m.limited, m.waited
 	m.limited(cfg.MaxInFlight)
 	if cfg.Batch.Max > 1 {
@@ -95,7 +96,11 @@ func (c *Client) Close() {
 // once. It returns nil after accept did, an *outcome.Error, or the context's
 // error when the caller gave up.
 func (c *Client) do(ctx context.Context, call *call) error {
-	p, err := c.governor.admit(ctx, call.side())
+	p, err := c.governor.admitRead(ctx, call.side(), call.bulk)
+	if over := outcome.Of(err); over != nil {
+		over.Op = call.title()
+		return over
+	}
 	if err != nil {
 		return fmt.Errorf("%s: waiting for its turn: %w", call.title(), err)
 	}
@@ -127,6 +132,21 @@ func (c *Client) attempt(ctx context.Context, call *call, p *permit) (*http.Requ
 	req, err := c.newRequest(call)
 	if err != nil {
 		return nil, err
+	}
+	if b := c.governor.budget; b != nil {
+		n := int64(max(1, call.operations))
+		if p.paid {
+			n--
+		}
+		err := b.spend(ctx, call.side(), call.bulk, n)
+		if over := outcome.Of(err); over != nil {
+			over.Op = call.title()
+			return nil, over
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: waiting for the day's budget: %w", call.title(), err)
+		}
+		p.paid = false
 	}
 	// A token may end while the gate is closed, and the gate may close while a
 	// token is fetched: go on only when both hold.

@@ -51,6 +51,8 @@ type Config struct {
 	// MaxInFlight bounds the requests running at once and the connections. The
 	// server's answers may lower what runs, down to one.
 	MaxInFlight int
+	// Budget bounds the requests of a day; nil does not.
+	Budget *Budget
 	// Batch packs writes into $batch requests.
 	Batch BatchConfig
 	// ResolveTTL is how long the answer to a search is used for other writes that

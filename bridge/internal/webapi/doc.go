@@ -47,7 +47,13 @@
 //     and never below one; one more after a clean window, half after a throttled,
 //     unavailable or overdue answer, an eighth less when single writes take several
 //     times as long as they did. While both directions have something to send,
-//     neither gets less than half of the slots that become free.
+//     neither gets less than half of the slots that become free. Of outbound's requests,
+//     pages of long reads (outbound.Query.Bulk) wait behind the others, but no more than
+//     three in a row overtake them.
+//   - With Config.Budget no more requests are made in a day (UTC) than it allows, the
+//     operations of a $batch counted singly. Writes wait for the next day; pages are
+//     refused as outcome.Budget with the time to come again. What was counted and then
+//     not sent is given back, unless it was saved meanwhile.
 //   - With Config.Batch, writes under way at the same time share a $batch request
 //     without change sets. Each ends as if it had been sent alone: own status, own
 //     verdict, own result. Where an answer ends early, the writes without a part are

@@ -38,13 +38,15 @@ func (s side) String() string {
 // as many answers as there are slots; and is halved by a throttled or overdue
 // request, once for all that were running together. It never leaves 1 to most.
 // While both directions want slots, each gets every second one that is freed
-// until it has half of them; what one does not want the other may have.
+// until it has half of them; what one does not want the other may have. Of outbound's
+// the polls come first, and after pollsAhead of them one page of a long read.
 //
 // Source: "Service protection API limits", "Send parallel requests" (the hint).
 // On-premises servers have neither limits nor hint, only answers that get slow.
 type governor struct {
-	gate gate
-	most int
+	gate   gate
+	budget *Budget // nil for none
+	most   int
 	// changed and waited, if set, are told of every new limit and of every request
 	// that had to wait. changed is called with the lock held.
 	changed func(limit int)
@@ -54,13 +56,17 @@ type governor struct {
 	limit   int
 	running [sides]int
 	waiting [sides]list.List // of *waiter
+	bulk    list.List        // outbound's long reads, behind waiting
+	passed  int              // how many were let past the front of bulk
 	turn    side             // who goes first when both have as many
+	hint    int              // the last one
 	tuning  tuning
 }
 
 // waiter is a request without a slot. ready is closed when it has one.
 type waiter struct {
 	ready chan struct{}
+	queue *list.List
 	place *list.Element // nil once it has a slot
 }
 
@@ -71,6 +77,7 @@ type permit struct {
 	sign  sign
 	took  time.Duration // of a single write, else 0
 	hint  int
+	paid  bool // the budget counts a request that was not made yet
 }
 
 // sign is what the end of a request says about the server's load.
@@ -86,17 +93,35 @@ const (
 const (
 	waitSlot     = "slot"
 	waitThrottle = "throttle"
+	waitBudget   = "budget"
 )
+
+// pollsAhead is how many polls may overtake a page of a long read.
+const pollsAhead = 3
 
 func newGovernor(most int) *governor {
 	return &governor{gate: gate{random: rand.Float64}, most: most, limit: most, tuning: tuning{starting: true}}
 }
 
-// admit waits until one more request may be sent. What waits at a closed gate
-// holds no slot, so that the gate's opening lets no more through than the limit
-// that the closing left.
+// admit waits until one more request may be sent.
 func (g *governor) admit(ctx context.Context, s side) (*permit, error) {
+	return g.admitRead(ctx, s, false)
+}
+
+// admitRead is admit for a request that may be a part of a long read. What waits at
+// a closed gate, or for the budget, holds no slot, so that the gate's opening lets no
+// more through than the limit that the closing left.
+func (g *governor) admitRead(ctx context.Context, s side, bulk bool) (*permit, error) {
 	for {
+		if g.budget != nil {
+			waited, err := g.budget.admit(ctx, s, bulk)
+			if err != nil {
+				return nil, err
+			}
+			if waited > time.Millisecond {
+				g.tellWait(s, waitBudget, waited)
+			}
+		}
 		if !g.gate.open() {
 			start := time.Now()
 			if err := g.gate.wait(ctx); err != nil {
@@ -104,15 +129,25 @@ func (g *governor) admit(ctx context.Context, s side) (*permit, error) {
 			}
 			g.tellWait(s, waitThrottle, time.Since(start))
 		}
-		p, err := g.slot(ctx, s)
+		p, err := g.slot(ctx, s, bulk)
 		if err != nil {
 			return nil, err
 		}
-		if g.gate.open() {
+		if g.gate.open() && g.pay(p, bulk) {
 			return p, nil
 		}
 		g.done(p)
 	}
+}
+
+// pay counts the request in the budget, before it is made: what only looked would find
+// the same room as many others. It tells whether there was room.
+func (g *governor) pay(p *permit, bulk bool) bool {
+	if g.budget == nil {
+		return true
+	}
+	_, p.paid = g.budget.take(p.side, bulk, 1)
+	return p.paid
 }
 
 func (g *governor) tellWait(s side, reason string, d time.Duration) {
@@ -122,7 +157,7 @@ func (g *governor) tellWait(s side, reason string, d time.Duration) {
 }
 
 // slot takes a slot, or waits for one in the order of arrival of its side.
-func (g *governor) slot(ctx context.Context, s side) (*permit, error) {
+func (g *governor) slot(ctx context.Context, s side, bulk bool) (*permit, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -133,8 +168,11 @@ func (g *governor) slot(ctx context.Context, s side) (*permit, error) {
 		return p, nil
 	}
 	g.tuning.pressed = true
-	w := &waiter{ready: make(chan struct{})}
-	w.place = g.waiting[s].PushBack(w)
+	w := &waiter{ready: make(chan struct{}), queue: &g.waiting[s]}
+	if bulk && s == outboundSide {
+		w.queue = &g.bulk
+	}
+	w.place = w.queue.PushBack(w)
 	g.mu.Unlock()
 
 	start := time.Now()
@@ -144,7 +182,7 @@ func (g *governor) slot(ctx context.Context, s side) (*permit, error) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if w.place != nil {
-			g.waiting[s].Remove(w.place)
+			w.queue.Remove(w.place)
 			return nil, ctx.Err()
 		}
 		// It was given a slot at the same moment.
@@ -173,11 +211,12 @@ func (g *governor) take(s side) *permit {
 func (g *governor) grant() {
 	for g.total() < g.limit {
 		s := g.next()
-		front := g.waiting[s].Front()
+		queue := g.queue(s)
+		front := queue.Front()
 		if front == nil {
 			return
 		}
-		w := g.waiting[s].Remove(front).(*waiter)
+		w := queue.Remove(front).(*waiter)
 		w.place = nil
 		g.running[s]++
 		g.turn = (s + 1) % sides
@@ -185,13 +224,31 @@ func (g *governor) grant() {
 	}
 }
 
+// queue is what of a side is next.
+func (g *governor) queue(s side) *list.List {
+	switch {
+	case s != outboundSide || g.bulk.Len() == 0:
+		return &g.waiting[s]
+	case g.waiting[s].Len() == 0 || g.passed >= pollsAhead:
+		g.passed = 0
+		return &g.bulk
+	}
+	g.passed++
+	return &g.waiting[s]
+}
+
+// wants tells whether a side waits for a slot.
+func (g *governor) wants(s side) bool {
+	return g.waiting[s].Len() > 0 || s == outboundSide && g.bulk.Len() > 0
+}
+
 // next is the side whose turn it is: of two that wait, the one with less running.
 func (g *governor) next() side {
 	other := (g.turn + 1) % sides
 	switch {
-	case g.waiting[g.turn].Len() == 0:
+	case !g.wants(g.turn):
 		return other
-	case g.waiting[other].Len() > 0 && g.running[other] < g.running[g.turn]:
+	case g.wants(other) && g.running[other] < g.running[g.turn]:
 		return other
 	}
 	return g.turn
@@ -199,9 +256,15 @@ func (g *governor) next() side {
 
 // done gives a permit back and learns from how its request ended.
 func (g *governor) done(p *permit) {
+	if p.paid {
+		g.budget.giveBack(p.side)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.running[p.side]--
+	if p.hint > 0 {
+		g.hint = p.hint
+	}
 	before := g.limit
 	g.limit = g.tuning.next(g.limit, g.most, p)
 	if g.limit != before && g.changed != nil {

@@ -65,7 +65,7 @@ func (c *Client) pageBy(ctx context.Context, q outbound.Query, link string, kind
 	call := &call{
 		op: opPage, method: http.MethodGet, path: first + kind.more, name: q.Table.EntitySet,
 		header: map[string]string{"Prefer": kind.prefer},
-		limit:  c.maxPage, linked: kind.linked,
+		limit:  c.maxPage, linked: kind.linked, bulk: q.Bulk,
 	}
 	if link != "" {
 		call.path, err = c.root.relative(link, q.Table.EntitySet)
