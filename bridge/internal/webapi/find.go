@@ -147,7 +147,7 @@ func (c *Client) doReads(ctx context.Context, gets []*call) error {
 	}
 	var parts []batchPart
 	batch := &call{
-		op: opBatch, method: http.MethodPost, path: "$batch", name: "$batch of " + strconv.Itoa(len(gets)) + " reads", body: body,
+		op: opBatch, operations: len(gets), method: http.MethodPost, path: "$batch", name: "$batch of " + strconv.Itoa(len(gets)) + " reads", body: body,
 		header: map[string]string{
 			"Content-Type": `multipart/mixed; boundary="` + boundary + `"`,
 			"Prefer":       "odata.continue-on-error",
