@@ -100,7 +100,7 @@ func TestALoadOfManyTablesStarvesNeitherPollsNorWrites(t *testing.T) {
 		before := loaded.Load()
 		advance(5 * time.Minute)
 		mu.Lock()
-		if slowPoll > 3*took+took || polls < 300 {
+		if slowPoll > 5*took || polls < 300 { // ten polls at once, four slots, a long read after three: three rounds and the own one
 			t.Errorf("%d polls, the slowest took %s where a page takes %s", polls, slowPoll, took)
 		}
 		if slowWrite > 2*took || writes < 3000 {
