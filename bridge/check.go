@@ -138,6 +138,7 @@ func (b *Bridge) tableConfig(c TableConfig, cat schema.Catalog, orgID string) (o
 		Echo:         c.Echo,
 		Previous:     c.Previous,
 		Payload:      payload,
+		ClaimCheck:   b.cfg.Outbound.ClaimCheck != nil,
 	}, tableSchema{version: version, doc: doc}, nil
 }
 

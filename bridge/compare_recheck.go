@@ -136,7 +136,7 @@ func (c *comparing) lookAt(ctx context.Context, d *doubt) (remains bool, err err
 		if pub.Hash == row.Hash {
 			return false, nil
 		}
-		if d.columns, err = differing(last, row.JSON); err != nil || len(d.columns) == 0 {
+		if d.columns, err = b.differing(ctx, last, row.JSON); err != nil || len(d.columns) == 0 {
 			return false, err
 		}
 		d.kind, d.why = kindDifferent, "the content differs at the same version"
@@ -180,13 +180,13 @@ func (c *comparing) shape(row *outbound.Row, last outbound.Stored, pub event.Pub
 }
 
 // differing names the columns whose values in a stored event are not those of a row.
-func differing(last outbound.Stored, row []byte) ([]string, error) {
-	e, err := event.Unmarshal(last.Header, last.Data)
+func (b *Bridge) differing(ctx context.Context, last outbound.Stored, row []byte) ([]string, error) {
+	d, err := b.dataOf(ctx, last)
 	if err != nil {
-		return nil, fmt.Errorf("message %d: %w", last.Sequence, err)
+		return nil, err
 	}
 	var data struct{ Record map[string]json.RawMessage }
-	if err := json.Unmarshal(e.Data(), &data); err != nil {
+	if err := json.Unmarshal(d.Record, &data.Record); err != nil {
 		return nil, fmt.Errorf("message %d: its data is not that of a record: %w", last.Sequence, err)
 	}
 	var now map[string]json.RawMessage

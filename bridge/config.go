@@ -139,7 +139,10 @@ type OutboundConfig struct {
 	SchemaBase string
 	// HashKey is the secret of columns that are hashed.
 	HashKey Secret
-	Tables  []TableConfig
+	// ClaimCheck puts the data of events that are too large for a message into an
+	// object store; nil halts the table of such an event.
+	ClaimCheck *ClaimCheckConfig
+	Tables     []TableConfig
 }
 
 // TableConfig is one table to follow. Columns must be listed: which personal

@@ -20,6 +20,7 @@ func (r *reader) outbound(m *yamltree.Map) {
 	c.TypePrefix = m.String("type_prefix", "")
 	c.SourcePrefix = m.String("source_prefix", "")
 	c.SchemaBase = strings.TrimRight(m.String("schema_base", ""), "/")
+	c.ClaimCheck = r.claimCheck(m)
 	tables := m.Map("tables")
 	if len(tables.Names()) > 0 && c.TypePrefix == "" {
 		m.Note("type_prefix", "required: how every event type begins, in reverse-DNS form, such as com.contoso.crm")

@@ -45,7 +45,8 @@ func TestAFullFileSetsEveryField(t *testing.T) {
 		Stream: StreamConfig{Name: "EVENTS", Replicas: 3, HistoryPerRecord: -1, MaxBytes: 10 << 30},
 		Outbound: OutboundConfig{
 			TypePrefix: "com.contoso.crm", SourcePrefix: "/contoso", SchemaBase: "https://schemas.contoso.example",
-			HashKey: NewSecret("0123456789abcdef"),
+			HashKey:    NewSecret("0123456789abcdef"),
+			ClaimCheck: &ClaimCheckConfig{Bucket: "LARGE", Above: 512 << 10, TrimEvery: 10 * time.Minute},
 			Tables: []TableConfig{{
 				Table: "account", Columns: []string{"name", "accountnumber", "primarycontactid", "ownerid"}, Poll: 2 * time.Second, PollMax: 20 * time.Second, PageSize: 1000,
 				Start: outbound.StartNow, Mode: event.Binary, MaxDeletes: 500, Echo: outbound.EchoDrop,

@@ -46,6 +46,9 @@ type Receipt struct {
 	Events        uint64     `json:"events"`
 	Marker        uint64     `json:"marker,omitempty"`
 	MarkerExpires *time.Time `json:"marker_expires,omitempty"`
+	// Objects are the objects of the claim check that were removed: the data of events
+	// too large for a message.
+	Objects []string `json:"objects"`
 	// Later tells that new events stand behind the marker already: the record still
 	// lives in Customer Engagement and changes.
 	Later bool `json:"later_events"`
@@ -64,7 +67,8 @@ type Receipt struct {
 
 // Erase removes what the streams hold of one record: first a tombstone without
 // content takes the place of its events, which mirrors follow, then what stands
-// before it is purged, then the dead letters that hold the record go. Delete the
+// before it is purged, then the data of its events in the object store and the dead
+// letters that hold the record go. Delete the
 // record in Customer Engagement first, or its next change is published again.
 // On an error nothing is undone; Erase may be repeated until it succeeds.
 func (o *Operator) Erase(ctx context.Context, opt EraseOptions) (*Receipt, error) {
@@ -79,10 +83,13 @@ func (o *Operator) Erase(ctx context.Context, opt EraseOptions) (*Receipt, error
 		opt.MarkerTTL = DefaultMarkerTTL
 	}
 	b := o.b
-	r := &Receipt{Org: b.cfg.Org, Table: opt.Table, Record: opt.Record, Stream: b.EventStream(), DeadLetters: []string{}, Copies: []string{}}
+	r := &Receipt{Org: b.cfg.Org, Table: opt.Table, Record: opt.Record, Stream: b.EventStream(), Objects: []string{}, DeadLetters: []string{}, Copies: []string{}}
 	keys, err := o.eraseEvents(ctx, opt, r)
 	if err == nil {
 		err = o.eraseEchoes(ctx, opt)
+	}
+	if err == nil {
+		err = o.eraseObjects(ctx, opt, r)
 	}
 	if err == nil {
 		err = o.eraseLetters(ctx, opt, keys, r)
@@ -132,7 +139,7 @@ func (o *Operator) eraseEvents(ctx context.Context, opt EraseOptions, r *Receipt
 		if last.Sequence == 0 {
 			return nil, nil
 		}
-		if keys, err = o.keysOf(opt.Table, last); err != nil {
+		if keys, err = o.keysOf(ctx, opt.Table, last); err != nil {
 			return nil, err
 		}
 		marker, err := o.marker(ctx, opt, last)
@@ -212,17 +219,22 @@ type keyText struct {
 
 // keysOf reads the key columns out of the record's last event, as far as it holds
 // them.
-func (o *Operator) keysOf(table string, last outbound.Stored) (keyTexts, error) {
-	e, err := event.Unmarshal(last.Header, last.Data)
+func (o *Operator) keysOf(ctx context.Context, table string, last outbound.Stored) (keyTexts, error) {
+	d, err := o.b.dataOf(ctx, last)
+	if errors.Is(err, outbound.ErrNoPayload) {
+		return nil, nil // an earlier try removed it, or somebody else did
+	}
 	if err != nil {
-		return nil, fmt.Errorf("message %d: %w", last.Sequence, err)
+		return nil, err
 	}
-	var data struct{ Record, Previous map[string]json.RawMessage }
-	if err := json.Unmarshal(e.Data(), &data); err != nil {
-		return nil, fmt.Errorf("message %d: its data is not that of a record: %w", last.Sequence, err)
+	if d.Record == nil {
+		d.Record = d.Previous
 	}
-	if data.Record == nil {
-		data.Record = data.Previous
+	var data struct{ Record map[string]json.RawMessage }
+	if d.Record != nil {
+		if err := json.Unmarshal(d.Record, &data.Record); err != nil {
+			return nil, fmt.Errorf("message %d: its data is not that of a record: %w", last.Sequence, err)
+		}
 	}
 	var keys keyTexts
 	for _, route := range o.b.cfg.Inbound.Routes {

@@ -73,7 +73,7 @@ func (b *Bridge) newTables(cat schema.Catalog, orgID string) ([]*table, error) {
 		}
 		schemas[c.Table] = doc
 		cfg.Phase = phase[c.Table]
-		deps := outbound.Deps{Logger: b.log, Meter: b.prov.meter, Tracer: b.prov.tracer, Retention: b.client, Finder: b.client}
+		deps := outbound.Deps{Logger: b.log, Meter: b.prov.meter, Tracer: b.prov.tracer, Retention: b.client, Finder: b.client, Payloads: b.payloads()}
 		if b.budget != nil {
 			deps.Pacer = b.budget
 		}
@@ -165,6 +165,9 @@ func (b *Bridge) launch(tables []*table, routes []*route) {
 				b.log.Error("table ended", "table", t.name, "error", err)
 			}
 		})
+	}
+	if b.cfg.Outbound.ClaimCheck != nil {
+		wg.Go(func() { b.trim(ctx) })
 	}
 	for _, r := range routes {
 		wg.Go(func() {

@@ -109,7 +109,9 @@ func (p *parents) keep(sets []string) bool {
 
 // addresses lists the paths below the API root under which other records may refer
 // to the one in a published event: one for each alternate key of which the event has
-// every column. There are none for a delete, and for a message that is no event.
+// every column. There are none for a delete, for a message that is no event, and for an
+// event whose data is in the object store: what waits for that record is tried again on
+// the timer.
 func addresses(t *schema.Table, header map[string][]string, data []byte) []string {
 	p, err := event.ReadHeader(header)
 	if err != nil || p.Deleted() {

@@ -14,8 +14,9 @@ import (
 // Change is one thing that is not as the configuration needs it. The JSON names are
 // a contract.
 type Change struct {
-	// Kind is change_tracking, alternate_key, webhook, stream or consumer; Name is the
-	// table, the key with its table, the endpoint or step, the stream or the consumer.
+	// Kind is change_tracking, alternate_key, webhook, stream, bucket or consumer; Name is
+	// the table, the key with its table, the endpoint or step, the stream, the bucket of
+	// the object store or the consumer.
 	Kind string `json:"kind"`
 	Name string `json:"name"`
 	// What says what is to be done, Consequence what that entails; "" for nothing
@@ -32,6 +33,7 @@ const (
 	changeKey      = "alternate_key"
 	changeWebhook  = "webhook"
 	changeStream   = "stream"
+	changeBucket   = "bucket"
 	changeConsumer = "consumer"
 )
 

@@ -37,6 +37,16 @@ func (o *Operator) planStreams(ctx context.Context) (plan []planned, err error) 
 		plan = append(plan, createStream(b.names.DeadStream()))
 	}
 	plan = append(plan, differences(changeStream, b.names.DeadStream(), deadDiffs)...)
+	if b.cfg.Outbound.ClaimCheck != nil {
+		exists, diffs, err := b.conn.CompareBucket(ctx, b.bucket(), b.cfg.Stream.Replicas)
+		if err != nil {
+			return nil, err
+		}
+		if !exists {
+			plan = append(plan, planned{Change: Change{Kind: changeBucket, Name: b.bucket(), What: "create it"}})
+		}
+		plan = append(plan, differences(changeBucket, b.bucket(), diffs)...)
+	}
 	for _, s := range b.cfg.Inbound.Streams {
 		exists, diffs, err := b.conn.CompareSourceStream(ctx, s.Name, s.Subjects)
 		if err != nil {

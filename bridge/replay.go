@@ -53,13 +53,15 @@ type Replayed struct {
 }
 
 // Replay sends stored events again, in their order, as they were: the same data, the
-// same attributes, so the same id, with the header Crm-Replay beside. The originals
+// same attributes, so the same id, with the header Crm-Replay beside. An event whose data
+// is in the object store is sent on as it is, with its dataref, and written to Out with its
+// data. The originals
 // are not touched. What the history limit removed cannot be sent.
 func (o *Operator) Replay(ctx context.Context, opt ReplayOptions) (*Replayed, error) {
 	if err := o.checkReplay(&opt); err != nil {
 		return nil, fmt.Errorf("replay: %w", err)
 	}
-	r := &replaying{opt: opt, names: o.b.names, result: &Replayed{Table: opt.Table}}
+	r := &replaying{opt: opt, bridge: o.b, names: o.b.names, result: &Replayed{Table: opt.Table}}
 	if opt.Rate > 0 {
 		r.limit = rate.NewLimiter(rate.Limit(opt.Rate), max(int(opt.Rate/10), 1))
 	}
@@ -127,6 +129,7 @@ var errWindowEnds = errors.New("the window ends here")
 
 type replaying struct {
 	opt     ReplayOptions
+	bridge  *Bridge
 	names   schema.Names
 	limit   *rate.Limiter
 	forward *jet.Forwarder
@@ -150,7 +153,7 @@ func (r *replaying) step(ctx context.Context, s jet.Step) error {
 	if r.forward != nil {
 		err = r.send(ctx, s)
 	} else {
-		err = r.write(s)
+		err = r.write(ctx, s)
 	}
 	if err != nil {
 		return fmt.Errorf("event at sequence %d: %w", s.Sequence, err)
@@ -165,8 +168,8 @@ func (r *replaying) step(ctx context.Context, s jet.Step) error {
 	return nil
 }
 
-func (r *replaying) write(s jet.Step) error {
-	line, err := jsonLine(s.Header, s.Data)
+func (r *replaying) write(ctx context.Context, s jet.Step) error {
+	line, err := r.bridge.wholeLine(ctx, s.Stored)
 	if err == nil {
 		_, err = r.opt.Out.Write(line)
 	}

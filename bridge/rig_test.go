@@ -77,6 +77,17 @@ func newRigWith(t *testing.T, text string, o sim.Options, prepare func(*sim.Serv
 // newRigUnder starts a bridge whose configuration begins with another head.
 func newRigUnder(t *testing.T, head, text string, o sim.Options, prepare func(*sim.Server), opts ...bridge.Option) *rig {
 	t.Helper()
+	return newRigAt(t, jet.EmbeddedOptions{}, head, text, o, prepare, opts...)
+}
+
+// newRigOn uses a JetStream server of that kind.
+func newRigOn(t *testing.T, server jet.EmbeddedOptions, text string, o sim.Options, prepare func(*sim.Server), opts ...bridge.Option) *rig {
+	t.Helper()
+	return newRigAt(t, server, head, text, o, prepare, opts...)
+}
+
+func newRigAt(t *testing.T, server jet.EmbeddedOptions, head, text string, o sim.Options, prepare func(*sim.Server), opts ...bridge.Option) *rig {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	r := &rig{t: t, ctx: ctx, settled: make(chan inbound.Settled, 1000), opts: opts, head: head}
@@ -85,7 +96,8 @@ func newRigUnder(t *testing.T, head, text string, o sim.Options, prepare func(*s
 		prepare(r.sim)
 	}
 	// The server outlives the bridge, so that a bridge can be restarted.
-	srv, err := jet.StartEmbedded(jet.EmbeddedOptions{StoreDir: t.TempDir(), Port: -1})
+	server.StoreDir, server.Port = t.TempDir(), -1
+	srv, err := jet.StartEmbedded(server)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,6 +96,11 @@ func (b *Bridge) provideStreams(ctx context.Context) error {
 	}, !lost); err != nil {
 		return err
 	}
+	if c := b.cfg.Outbound.ClaimCheck; c != nil {
+		if err := b.conn.EnsureBucket(ctx, mode, b.bucket(), b.cfg.Stream.Replicas); err != nil {
+			return err
+		}
+	}
 	if err := b.conn.EnsureDeadStream(ctx, mode, b.names.DeadStream(), b.names.DeadSubjects(), b.cfg.Stream.Replicas); err != nil {
 		return err
 	}

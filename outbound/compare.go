@@ -159,7 +159,7 @@ func (w *Worker) readLast(ctx context.Context, s *session, sit situation, entrie
 		if s.pass != nil && entries[i].row != nil && m.Sequence <= s.pass.from {
 			s.pass.seen.add(m.Sequence)
 		}
-		return w.meet(sit, &entries[i], &verdicts[i], &m)
+		return w.meet(ctx, sit, &entries[i], &verdicts[i], &m)
 	})
 	if err != nil {
 		return fmt.Errorf("compare with the stream: %w", err)
@@ -168,7 +168,7 @@ func (w *Worker) readLast(ctx context.Context, s *session, sit situation, entrie
 }
 
 // meet takes one stored event. Of its data only what a decision needs is kept.
-func (w *Worker) meet(sit situation, e *entry, v *verdict, m *Stored) error {
+func (w *Worker) meet(ctx context.Context, sit situation, e *entry, v *verdict, m *Stored) error {
 	p, err := event.ReadHeader(m.Header)
 	if err != nil {
 		return halt(failForeign, "message at sequence %d on %s was not published by the bridge: %w; "+
@@ -187,7 +187,10 @@ func (w *Worker) meet(sit situation, e *entry, v *verdict, m *Stored) error {
 	if !renewed && !out && !e.deleted {
 		return nil
 	}
-	data, err := event.ReadData(m.Header, m.Data)
+	data, err := w.readData(ctx, m)
+	if outOfReach(ctx, err) {
+		return err
+	}
 	if err == nil && renewed {
 		var was []member
 		if v.changed, was, err = changedMembers(data.Record, e.row.JSON); w.cfg.Previous {

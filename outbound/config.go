@@ -58,6 +58,9 @@ type TableConfig struct {
 	Payload Payload
 	// Echo says what becomes of changes that the bridge's own writes made.
 	Echo Echo
+	// ClaimCheck puts the data of events that are too large for a message aside, with
+	// Deps.Payloads; without it such an event halts the table.
+	ClaimCheck bool
 	// MaxDeletes bounds the deletes that one resync may publish without a person; by
 	// default 1000 or a tenth of the rows read, whichever is more.
 	MaxDeletes int
@@ -102,6 +105,9 @@ type Deps struct {
 	Retention Retention
 	// Pacer may stretch the time between polls.
 	Pacer Pacer
+	// Payloads is needed where the table has ClaimCheck, and to read events published
+	// while it had.
+	Payloads Payloads
 	// Finder is needed where the table has References.
 	Finder Finder
 	// Observe is called for every event once it is stored, in order, on the

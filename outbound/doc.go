@@ -90,6 +90,16 @@
 // in force OnlyChanges leaves nothing out: what equals the last event may be a person's
 // return to it. Lost notes lead to more events, never to fewer. Rows of an initial load are not looked up.
 //
+// # Claim check
+//
+// With TableConfig.ClaimCheck, the data of an event larger than Payloads.Above is put into
+// an object store before the event is handed to a commit, and the event refers to it
+// (dataref). The object's name follows from record, sequence and content: a crash or
+// a lost race in between leaves an object that the next try finds, or one that is older
+// than what is published and is removed when the record's history has passed it. The
+// compare reads through the reference, also where ClaimCheck is off by now: an object
+// store that is away delays it; an object that is gone halts the table.
+//
 // # Resync
 //
 // A resync reads everything again, from nothing, and holds it against the stream.

@@ -93,7 +93,7 @@ func judge(err error) ruling {
 		return haltRuling(failMisconfigured, fmt.Errorf("%w; run `cebridge doctor`, then resume the table", err))
 	}
 	if errors.Is(err, ErrTooLarge) {
-		return haltRuling(failTooLarge, fmt.Errorf("%w; raise the server's max_payload or leave out large columns, "+
+		return haltRuling(failTooLarge, fmt.Errorf("%w; configure outbound.claim_check, raise the server's max_payload or leave out large columns, "+
 			"then resume the table", err))
 	}
 	if e := outcome.Of(err); e != nil {

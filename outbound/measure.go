@@ -24,6 +24,7 @@ type measures struct {
 	resyncs metric.Int64Counter
 	late    metric.Int64Counter
 	missed  metric.Int64Counter
+	claimed metric.Int64Counter
 	poll    metric.Float64Histogram
 	commit  metric.Float64Histogram
 
@@ -55,6 +56,8 @@ func newMeasures(meter metric.Meter, table string) (*measures, error) {
 	m.resyncs, errs[11] = meter.Int64Counter(telemetry.OutboundResyncs, metric.WithDescription("Resyncs begun."))
 	m.late, errs[12] = meter.Int64Counter(telemetry.OutboundLateCommits,
 		metric.WithDescription("Events that only the overlap found: the source committed them late."))
+	m.claimed, errs[15] = meter.Int64Counter(telemetry.OutboundClaimed,
+		metric.WithDescription("Events whose data was put into the object store."))
 	m.tokenAge, errs[13] = meter.Float64ObservableGauge(telemetry.OutboundTokenAge, metric.WithUnit("s"),
 		metric.WithDescription("Age of the delta link."))
 	m.tokenLife, errs[14] = meter.Float64ObservableGauge(telemetry.OutboundTokenLife, metric.WithUnit("s"),
@@ -110,6 +113,8 @@ func (m *measures) failure(ctx context.Context, reason string) {
 func (m *measures) resync(ctx context.Context, reason string) {
 	m.resyncs.Add(ctx, 1, metric.WithAttributes(m.table, attribute.String(telemetry.AttrReason, reason)))
 }
+
+func (m *measures) claim(ctx context.Context) { m.claimed.Add(ctx, 1, metric.WithAttributes(m.table)) }
 
 func (m *measures) lateCommits(ctx context.Context, n int64) {
 	m.late.Add(ctx, n, metric.WithAttributes(m.table))

@@ -114,6 +114,10 @@ func (w *Worker) encode(ctx context.Context, s *session, f *fetching, p *plan) (
 	}
 	parent, state := traceParent(trace.SpanFromContext(ctx))
 	readBy := s.readBy()
+	above, err := w.above(ctx)
+	if err != nil {
+		return nil, err
+	}
 	room := min(len(p.events), w.maxBatch-1)
 	b := newPart(room)
 	for i := range p.events {
@@ -133,9 +137,9 @@ func (w *Worker) encode(ctx context.Context, s *session, f *fetching, p *plan) (
 		} else {
 			r.Reason = cmp.Or(e.reason, "deleted")
 		}
-		header, data, err := w.encoder.Encode(&r)
+		header, data, err := w.encodeOne(ctx, &r, above)
 		if err != nil {
-			return nil, halt(failEncode, "%w; leave the column out or mend the record, then resume the table", err)
+			return nil, err
 		}
 		m := Message{Subject: w.cfg.Names.Record(w.table, e.id), Header: header, Data: data}
 		if n := len(b.messages); n > 0 && (n >= w.maxBatch-1 || b.bytes+len(data) > w.cfg.MaxBatchBytes ||

@@ -42,6 +42,7 @@ type Worker struct {
 	logical     map[string]string // read name to logical name, where they differ
 	keyMembers  []string          // read names of the alternate keys' columns
 	finder      Finder
+	payloads    Payloads
 
 	board   *board
 	poke    chan struct{}
@@ -90,6 +91,9 @@ func NewWorker(cfg TableConfig, source Source, log Stream, deps Deps) (*Worker, 
 	if len(cfg.References) > 0 && deps.Finder == nil {
 		return nil, fmt.Errorf("outbound table %s: references need a finder", table.LogicalName)
 	}
+	if cfg.ClaimCheck && deps.Payloads == nil {
+		return nil, fmt.Errorf("outbound table %s: a claim check needs payloads", table.LogicalName)
+	}
 	if deps.Logger == nil {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -106,7 +110,7 @@ func NewWorker(cfg TableConfig, source Source, log Stream, deps Deps) (*Worker, 
 	w := &Worker{
 		cfg: cfg, table: table.LogicalName, source: source, log: log, encoder: encoder,
 		logger: deps.Logger.With("table", table.LogicalName), tracer: deps.Tracer, measures: m,
-		finder: deps.Finder, jitter: newJitter(deps.Rand), observe: deps.Observe, pacer: deps.Pacer, retention: deps.Retention, maxBatch: cfg.MaxBatch,
+		finder: deps.Finder, payloads: deps.Payloads, jitter: newJitter(deps.Rand), observe: deps.Observe, pacer: deps.Pacer, retention: deps.Retention, maxBatch: cfg.MaxBatch,
 		subject:     cfg.Names.Checkpoint(table.LogicalName),
 		fingerprint: fingerprint(cfg.Query, cfg.Settings, &cfg.Payload),
 		shaper:      NewShaper(table, &cfg.Payload),

@@ -80,10 +80,14 @@ func follow(ctx context.Context, out io.Writer, js jetstream.JetStream, stream, 
 			return fmt.Errorf("wait for the next event: %w", err)
 		}
 		e, err := parse(m.Data())
+		there := true
+		if err == nil {
+			there, err = fetch(ctx, js, e)
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.Subject(), err)
 		}
-		if s.apply(e) && rebuilt {
+		if there && s.apply(e) && rebuilt {
 			fmt.Fprintf(out, "%-8s %s [%s] %s\n", e.change(), e.Subject, e.ChangedColumns, e.Data.Record)
 		}
 		// Nothing more was waiting when the server sent this one: that was the state.

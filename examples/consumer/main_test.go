@@ -21,7 +21,7 @@ import (
 
 // start runs the demo's bridge with an embedded server between a simulator and
 // the test, and returns both ends.
-func start(t *testing.T) (*sim.Server, string) {
+func start(t *testing.T, changes ...func(*bridge.Config)) (*sim.Server, string) {
 	t.Helper()
 	s, err := sim.New(sim.Options{})
 	if err != nil {
@@ -42,6 +42,9 @@ func start(t *testing.T) (*sim.Server, string) {
 		t.Fatal(err)
 	}
 	cfg.NATS.Embedded.Dir, cfg.Admin.Listen = t.TempDir(), ""
+	for _, change := range changes {
+		change(&cfg)
+	}
 	b, err := bridge.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -145,6 +148,22 @@ func TestAnAnnouncedCustomerComesBackAsARecord(t *testing.T) {
 	if _, ok := s.FindByKey("account", map[string]any{"accountnumber": "C-77"}); !ok {
 		t.Error("the record is not in the simulator")
 	}
+}
+
+func TestEventsTooLargeForAMessageAreReadFromTheObjectStore(t *testing.T) {
+	s, url := start(t, func(cfg *bridge.Config) {
+		cfg.Outbound.ClaimCheck = &bridge.ClaimCheckConfig{Above: 1, TrimEvery: time.Hour} // every event is too large
+	})
+	next := consume(t, url)
+	next(loaded...)
+	a := insert(t, s, "account", map[string]any{"name": "Fabrikam", "accountnumber": "FAB1"})
+	if got := next("created"); !strings.Contains(got, a) || !strings.Contains(got, `"accountnumber":"FAB1"`) {
+		t.Errorf("the event is %s", got)
+	}
+	if err := s.Delete("account", a); err != nil {
+		t.Fatal(err)
+	}
+	next("deleted  " + a)
 }
 
 func TestAnUnreachableServerIsNamed(t *testing.T) {

@@ -14,7 +14,9 @@ type event struct {
 	Subject        string // the record's id
 	Sequence       string
 	ChangedColumns string
-	Data           struct {
+	// DataRef stands for the data of an event too large for a message.
+	DataRef string
+	Data    struct {
 		// Record keeps its bytes: a float64 could not hold every number in it.
 		Record json.RawMessage
 	}

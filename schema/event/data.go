@@ -11,6 +11,8 @@ import (
 // message they were read from; nil when absent.
 type Data struct {
 	Record, Previous, References jsontext.Value
+	// Ref is the URI under which the data is kept, when the event carries none.
+	Ref string
 }
 
 // lenient reads back what an Encoder wrote: rows are spliced in as the server sent
@@ -25,19 +27,46 @@ func ReadData(h map[string][]string, data []byte) (Data, error) {
 	if err := checkDepth(data); err != nil {
 		return Data{}, err
 	}
-	payload := jsontext.Value(data)
+	payload, ref := jsontext.Value(data), ""
+	if v := h[attributePrefix+"dataref"]; len(v) == 1 {
+		ref = percentDecode(v[0])
+	}
 	if ct := h[HeaderContentType]; len(ct) == 1 && ct[0] == ContentTypeStructured {
 		payload = nil
-		err := members(data, func(name string, value jsontext.Value) error {
-			if name == "data" {
+		err := members(data, func(name string, value jsontext.Value) (err error) {
+			switch {
+			case name == "data":
 				payload = value
+			case name == "dataref" && value.Kind() == '"':
+				ref, err = unquoteJSON(value)
 			}
-			return nil
+			return err
 		}, lenient, jsontext.AllowInvalidUTF8(true))
 		if err != nil {
 			return Data{}, fmt.Errorf("published event: %w", err)
 		}
 	}
+	if ref != "" && len(payload) == 0 {
+		return Data{Ref: ref}, nil
+	}
+	return readPayload(payload)
+}
+
+// MaxPayload bounds the data that is kept outside of its event.
+const MaxPayload = 64 << 20
+
+// ReadPayload reads data that was kept outside of its event: what Payload wrote.
+func ReadPayload(payload []byte) (Data, error) {
+	if len(payload) > MaxPayload {
+		return Data{}, fmt.Errorf("%w: %d bytes, more than %d", ErrInvalid, len(payload), MaxPayload)
+	}
+	if err := checkDepth(payload); err != nil {
+		return Data{}, err
+	}
+	return readPayload(payload)
+}
+
+func readPayload(payload jsontext.Value) (Data, error) {
 	var d Data
 	err := members(payload, func(name string, value jsontext.Value) error {
 		switch name {

@@ -26,6 +26,7 @@
 //	reason           deletes only: deleted, filtered or reconciled
 //	causationid, causationsource   id and source of the event that caused the change
 //	correlationid, traceparent, tracestate
+//	dataref          URI under which the data is kept; the event then has no data
 //
 // An attribute without a value is left out. The data is a JSON object with the
 // members record, previous and references; each is left out when it is nil, so a

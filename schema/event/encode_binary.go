@@ -41,7 +41,9 @@ func (e *Encoder) binary(r *Record) (map[string][]string, []byte) {
 	add("ce-correlationid", r.Correlation)
 	add("ce-traceparent", r.TraceParent)
 	add("ce-tracestate", r.TraceState)
-	const braces = 48 // the member names and punctuation
-	b := make([]byte, 0, braces+len(r.Row)+len(r.Former)+len(r.References))
-	return header, appendData(b, r)
+	if r.DataRef != "" {
+		add("ce-dataref", r.DataRef)
+		return header, nil
+	}
+	return header, Payload(r)
 }

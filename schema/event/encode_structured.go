@@ -80,6 +80,10 @@ func (e *Encoder) structuredData(r *Record) []byte {
 	b = appendOptional(b, `","correlationid":"`, r.Correlation)
 	b = appendOptional(b, `","traceparent":"`, r.TraceParent)
 	b = appendOptional(b, `","tracestate":"`, r.TraceState)
+	if r.DataRef != "" {
+		b = appendOptional(b, `","dataref":"`, r.DataRef)
+		return append(b, `"}`...)
+	}
 	b = append(b, `","data":`...)
 	b = appendData(b, r)
 	return append(b, '}')
@@ -102,6 +106,12 @@ func appendInner(b []byte, s string) []byte {
 	b = appendQuoted(b, s)
 	// The opening quote is taken out again: this is the rare case.
 	return b[:start+copy(b[start:], b[start+1:len(b)-1])]
+}
+
+// Payload is the data of an event of r, the same bytes in both modes.
+func Payload(r *Record) []byte {
+	const braces = 48 // the member names and punctuation
+	return appendData(make([]byte, 0, braces+len(r.Row)+len(r.Former)+len(r.References)), r)
 }
 
 // appendData appends the event's data, the same bytes in both modes.

@@ -33,6 +33,8 @@ type Record struct {
 	// Former and References are JSON objects or nil.
 	Former     []byte
 	References []byte
+	// DataRef is a URI under which the data is kept; the event then carries none.
+	DataRef string
 	// Reason is deleted, filtered or reconciled, on deletes only; "" leaves it out.
 	Reason string
 	// Hash is a hash of the published columns.
@@ -128,6 +130,7 @@ func (r *Record) validateTexts() error {
 	}
 	for _, a := range [...]struct{ name, value string }{
 		{"subject", r.RecordID},
+		{"dataref", r.DataRef},
 		{"causationid", r.Causation},
 		{"causationsource", r.CausationSource},
 		{"correlationid", r.Correlation},

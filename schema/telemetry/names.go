@@ -15,6 +15,7 @@ const (
 	OutboundResyncs      = "cebridge.outbound.resyncs"            // full reads held against the stream, by table and reason
 	OutboundMissed       = "cebridge.outbound.missed"             // events of rows that a round of several pages had skipped
 	OutboundLateCommits  = "cebridge.outbound.late_commit"        // events that only the overlap found
+	OutboundClaimed      = "cebridge.outbound.claimed"            // events whose data was put into the object store, by table
 	OutboundTokenAge     = "cebridge.outbound.token.age"          // s: age of the delta link
 	OutboundTokenLife    = "cebridge.outbound.token.life"         // s: how long a delta link may be used, 0 unknown
 	OutboundState        = "cebridge.outbound.state"              // 1 for the table's present state

@@ -93,6 +93,13 @@
 // (Nats-Expected-Last-Subject-Sequence with -Subject), so that the stream refuses what
 // an instance parks whose term is over.
 //
+// # Payloads
+//
+// Payloads keeps the data of large events in an object store bucket (ADR-20), in the form
+// that every client reads. Put leaves an object that is there whole as it is and replaces
+// one that an interrupted Put left. Remove leaves no mark behind. RemoveOrphans removes
+// chunks without a name after an hour.
+//
 // # Limits
 //
 // A subject has at most MaxSubject bytes, all headers of a message 64 KiB, a batch

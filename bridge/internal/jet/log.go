@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -53,6 +54,8 @@ type leaderMessage struct {
 	Seq     uint64 `json:"seq"`
 	Header  []byte `json:"hdrs"`
 	Data    []byte `json:"data"`
+	// Time is when the stream stored it.
+	Time time.Time `json:"time"`
 }
 
 // lastOf reads the last message on subject, which may have wildcards, from the

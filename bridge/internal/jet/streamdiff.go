@@ -103,6 +103,7 @@ func merge(have, want jetstream.StreamConfig) jetstream.StreamConfig {
 	have.Replicas = want.Replicas
 	have.AllowDirect = true
 	have.NoAck = false
+	have.AllowRollup = have.AllowRollup || want.AllowRollup
 	if want.AllowAtomicPublish {
 		have.AllowAtomicPublish = true
 		have.AllowMsgTTL = true
