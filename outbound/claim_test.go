@@ -79,8 +79,8 @@ func (r *rig) claimWorker(t testing.TB, p Payloads) *Worker {
 	return newTestWorker(t, r.cfg, r.crm, r.stream, Deps{Payloads: p})
 }
 
-// events lists the events of one record, their data resolved.
-func (r *rig) events(t testing.TB, p Payloads, id string) (list []event.Data, claimed int) {
+// resolved lists the events of one record, their data resolved.
+func (r *rig) resolved(t testing.TB, p Payloads, id string) (list []event.Data, claimed int) {
 	t.Helper()
 	for _, m := range r.stream.snapshot() {
 		if m.Subject != testNames().Record("account", id) {
@@ -111,12 +111,12 @@ func TestOnlyLargeEventsArePutAsideAndTheCompareReadsThem(t *testing.T) {
 		w := r.claimWorker(t, p)
 		start(t, w)
 		pass(time.Second)
-		if _, n := r.events(t, p, recordID(1)); n != 0 {
+		if _, n := r.resolved(t, p, recordID(1)); n != 0 {
 			t.Error("a small event is put aside")
 		}
 		r.crm.put(recordID(2), large+"y")
 		pass(time.Minute)
-		list, n := r.events(t, p, recordID(2))
+		list, n := r.resolved(t, p, recordID(2))
 		if n != 2 || len(list) != 2 {
 			t.Fatalf("%d events, %d of them put aside", len(list), n)
 		}
@@ -125,7 +125,7 @@ func TestOnlyLargeEventsArePutAsideAndTheCompareReadsThem(t *testing.T) {
 		}
 		r.crm.remove(recordID(2))
 		pass(time.Minute)
-		if list, _ = r.events(t, p, recordID(2)); len(list) != 3 || !strings.Contains(string(list[2].Previous), `"accountnumber"`) {
+		if list, _ = r.resolved(t, p, recordID(2)); len(list) != 3 || !strings.Contains(string(list[2].Previous), `"accountnumber"`) {
 			t.Errorf("the delete does not bear the last keys: %s", list[len(list)-1].Previous)
 		}
 		wantState(t, w, StateFollowing)
@@ -157,7 +157,7 @@ func TestACrashBetweenObjectAndCommitNeitherLosesNorDoubles(t *testing.T) {
 		r.stream.set(nil, nil)
 		start(t, r.claimWorker(t, p))
 		pass(time.Minute)
-		list, n := r.events(t, p, recordID(1))
+		list, n := r.resolved(t, p, recordID(1))
 		if len(list) != 1 || n != 1 || len(p.names()) != 1 {
 			t.Errorf("%d events, %d put aside, %d objects", len(list), n, len(p.names()))
 		}
@@ -180,7 +180,7 @@ func TestAnObjectStoreThatFailsDelaysAndOneThatIsMissingHalts(t *testing.T) {
 		p.putErr = nil
 		p.mu.Unlock()
 		pass(2 * time.Minute)
-		if list, _ := r.events(t, p, recordID(1)); len(list) != 1 {
+		if list, _ := r.resolved(t, p, recordID(1)); len(list) != 1 {
 			t.Fatalf("%d events once the object store is back", len(list))
 		}
 		// What the compare needs cannot be read now: it waits.
@@ -225,7 +225,7 @@ func TestWithoutAClaimCheckALargeEventIsNotTouched(t *testing.T) {
 		if p.puts != 0 {
 			t.Error("data is put aside that nobody asked for")
 		}
-		if _, n := r.events(t, p, recordID(1)); n != 0 {
+		if _, n := r.resolved(t, p, recordID(1)); n != 0 {
 			t.Error("an event refers to an object")
 		}
 	})
