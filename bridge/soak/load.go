@@ -129,13 +129,17 @@ func (r *run) sendMessages(ctx context.Context) error {
 		case <-tick.C:
 		}
 		key := fmt.Sprintf("K%03d", rnd.IntN(keys))
-		if rnd.IntN(20) == 0 {
-			key = fmt.Sprintf("poison/%d", rnd.IntN(3))
+		name := any(fmt.Sprintf("message %d", n))
+		switch rnd.IntN(20) {
+		case 0: // a number is no name: never applied
+			key, name = fmt.Sprintf("poison-%d", rnd.IntN(3)), n
+		case 1: // no URL takes such a key
+			key = fmt.Sprintf("slash/%d", rnd.IntN(3))
 		}
 		orders[key]++
 		body, err := json.Marshal(map[string]any{
 			"specversion": "1.0", "id": fmt.Sprint(n), "source": "/soak", "type": "com.example.soak",
-			"data": map[string]any{"key": key, "name": fmt.Sprintf("message %d", n), "order": orders[key]},
+			"data": map[string]any{"key": key, "name": name, "order": orders[key]},
 		})
 		if err != nil {
 			return err
