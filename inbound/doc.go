@@ -32,6 +32,11 @@
 // later at the earliest, so that what the server may still be doing cannot come after
 // it. The same message is sent again at once. Other keys do not wait.
 //
+// A create that was tried before, or may have been by another instance, or is a dead
+// letter sent again, is marked as repeated (schema.Write.Repeat): the Writer then takes
+// the record that the earlier attempt made as its own, so that no lost answer ends as a
+// dead letter.
+//
 // What it cannot promise: a write whose process was stopped, or cut off from its
 // network, in the middle of a request may reach the server late, when another
 // instance has already written newer messages of that key. Nothing on the stream
@@ -48,8 +53,8 @@
 //
 //   - In hand, a failed write is repeated from itself on. A message that is delivered
 //     again is written again from its first write, so the writes must be repeatable:
-//     upsert, update or delete of a record by its key, not create, and no update of
-//     what a later write of the same message deletes.
+//     upsert, update or delete of a record by its key, create as far as Write.Repeat
+//     goes, and no update of what a later write of the same message deletes.
 //   - When a write is rejected, those after it are not made and those before it stay.
 //     The dead letter tells how many were accepted, their paths, and the exact request
 //     that was not. Sent again, the message is written from its first write.

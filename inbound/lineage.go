@@ -36,4 +36,7 @@ func (m *Message) retries(id messageID) bool {
 	return len(v) > 0 && strings.HasSuffix(v[0], "/"+id.incarnation+"/"+strconv.FormatUint(id.sequence, 10))
 }
 
+// isRetry tells whether the message is any dead letter sent again.
+func (m *Message) isRetry() bool { return len(m.Header[HeaderRetryOf]) > 0 }
+
 func (a Applied) id() messageID { return messageID{a.Incarnation, a.Sequence} }

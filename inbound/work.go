@@ -214,11 +214,17 @@ func (s *session) attempt(ctx context.Context, e *entry) (schema.Result, *outcom
 		return schema.Result{}, nil, false
 	}
 	p := e.progress
+	w := e.writes[e.done]
+	if w.Operation == schema.OpCreate && (p.again || e.message.Deliveries > 1 || e.message.isRetry()) {
+		repeated := *w
+		repeated.Repeat = true
+		w = &repeated
+	}
 	p.last, p.again = time.Now(), true
 	if p.attempts++; p.attempts == 1 {
 		p.first = p.last
 	}
-	result, err := s.route.writer.Apply(ctx, e.writes[e.done])
+	result, err := s.route.writer.Apply(ctx, w)
 	if err == nil {
 		return result, nil, true
 	}

@@ -44,6 +44,9 @@ type Write struct {
 	// WantResult asks for the written record's id and version, at the price of an
 	// extra read inside the server (Prefer: return=representation).
 	WantResult bool
+	// Repeat tells that an earlier attempt may have been made: a create then takes a
+	// record that is already as it writes it for its own.
+	Repeat bool
 }
 
 // Path is the request path below the API root: accounts(accountnumber='ABC123').

@@ -23,24 +23,25 @@ const (
 	LoadRows             = "cebridge.outbound.load.rows"          // rows read by the running initial load
 	CommitDuration       = "cebridge.outbound.commit.duration"    // s
 
-	InboundEvents   = "cebridge.inbound.events"       // settled messages, by route and result
-	InboundRetries  = "cebridge.inbound.retries"      // by route and reason
-	InboundInFlight = "cebridge.inbound.in_flight"    // messages held, by route
-	DeadLetters     = "cebridge.inbound.dead_letters" // by route and reason
-	ConsumerPending = "cebridge.inbound.pending"      // not delivered yet, by route
-	InboundHeld     = "cebridge.inbound.held"         // 1 while the route waits for an alternate key
-	ProcessDuration = "messaging.process.duration"    // s, from delivery to settlement
-	WebAPIRequests  = "cebridge.webapi.requests"      // by operation, status and verdict
-	WebAPIDuration  = "cebridge.webapi.duration"      // s, by operation
-	WebAPIThrottled = "cebridge.webapi.throttled"     // answers that asked to wait
-	WebAPIInFlight  = "cebridge.webapi.in_flight"     // requests running
-	WebAPILimit     = "cebridge.webapi.limit"         // requests that may run at once
-	WebAPIWait      = "cebridge.webapi.wait"          // s a request waited before it was sent, by direction and reason
-	WebAPIBatched   = "cebridge.webapi.batched"       // requests answered inside of $batch requests, by operation and status
-	TokenExpiry     = "cebridge.webapi.token.expiry"  // s until the access token ends
-	DoorbellRings   = "cebridge.doorbell.rings"       // rings of the doorbell, by result
-	BuildInfo       = "cebridge.build_info"           // 1, with version and Go version
-	NATSConnected   = "cebridge.nats.connected"       // 1 while connected
+	InboundEvents    = "cebridge.inbound.events"       // settled messages, by route and result
+	InboundRetries   = "cebridge.inbound.retries"      // by route and reason
+	InboundInFlight  = "cebridge.inbound.in_flight"    // messages held, by route
+	DeadLetters      = "cebridge.inbound.dead_letters" // by route and reason
+	ConsumerPending  = "cebridge.inbound.pending"      // not delivered yet, by route
+	InboundHeld      = "cebridge.inbound.held"         // 1 while the route waits for an alternate key
+	ProcessDuration  = "messaging.process.duration"    // s, from delivery to settlement
+	WebAPIRequests   = "cebridge.webapi.requests"      // by operation, status and verdict
+	WebAPIDuration   = "cebridge.webapi.duration"      // s, by operation
+	WebAPIThrottled  = "cebridge.webapi.throttled"     // answers that asked to wait
+	WebAPIInFlight   = "cebridge.webapi.in_flight"     // requests running
+	WebAPILimit      = "cebridge.webapi.limit"         // requests that may run at once
+	WebAPIWait       = "cebridge.webapi.wait"          // s a request waited before it was sent, by direction and reason
+	WebAPIBatched    = "cebridge.webapi.batched"       // requests answered inside of $batch requests, by operation and status
+	WebAPIMadeActive = "cebridge.webapi.made_active"   // new records that took a second request to become inactive
+	TokenExpiry      = "cebridge.webapi.token.expiry"  // s until the access token ends
+	DoorbellRings    = "cebridge.doorbell.rings"       // rings of the doorbell, by result
+	BuildInfo        = "cebridge.build_info"           // 1, with version and Go version
+	NATSConnected    = "cebridge.nats.connected"       // 1 while connected
 )
 
 // Attributes.
@@ -59,6 +60,10 @@ const (
 	AttrDirection = "cebridge.direction"
 	AttrEvents    = "cebridge.events"
 )
+
+// EventMadeActive is the span event of a record that was made active, and that a second
+// request is to make inactive.
+const EventMadeActive = "made active first"
 
 // Spans.
 const (

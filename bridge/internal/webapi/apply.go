@@ -2,6 +2,7 @@ package webapi
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 
@@ -25,7 +26,7 @@ func (c *Client) Apply(ctx context.Context, w *schema.Write) (schema.Result, err
 	a := &application{client: c, write: w}
 	err := a.run(ctx)
 	if a.forgetStale(err) {
-		a.write, a.found = w, nil
+		a.write, a.found, a.state = w, nil, nil
 		err = a.run(ctx)
 	}
 	if err != nil {
@@ -43,9 +44,21 @@ type application struct {
 	result schema.Result
 	// found holds what its references were found to mean, by their place.
 	found map[int]bound
+	// state is what makes the record inactive once it was made; nil else.
+	state json.RawMessage
 }
 
+// run makes the write, and the second step of one that made an inactive record.
 func (a *application) run(ctx context.Context) error {
+	a.makeActiveFirst()
+	err := a.once(ctx)
+	if err == nil && a.state != nil && a.result.Effect == schema.EffectCreated {
+		return a.deactivate(ctx)
+	}
+	return err
+}
+
+func (a *application) once(ctx context.Context) error {
 	w := a.write
 	if !validName(w.EntitySet) || !validName(w.Table) || w.Search == nil && !a.address() {
 		return &outcome.Error{Op: "write to " + shorten(w.Table), Verdict: outcome.Reject, Reason: outcome.KeyCharacters,
@@ -61,7 +74,7 @@ func (a *application) run(ctx context.Context) error {
 		}
 		return a.patch(ctx, opUpsert, w.Body)
 	case schema.OpCreate:
-		return a.patch(ctx, opCreate, w.Body)
+		return a.create(ctx)
 	case schema.OpUpdate:
 		return a.update(ctx)
 	case schema.OpDelete:
@@ -91,6 +104,21 @@ func (a *application) predicate() string {
 		return a.write.ID
 	}
 	return a.write.Predicate
+}
+
+// create makes a record. A duplicate that an earlier attempt of the same write made is
+// as good.
+func (a *application) create(ctx context.Context) error {
+	w, make := a.write, a.insert
+	if w.Search == nil {
+		make = func(ctx context.Context, body json.RawMessage) error { return a.patch(ctx, opCreate, body) }
+	}
+	err := make(ctx, w.Body)
+	if w.Repeat && hasReason(err, outcome.Duplicate) {
+		a.write = w
+		return a.isOwn(ctx, w.Body, err)
+	}
+	return err
 }
 
 // updateOrCreate writes Body to an existing record, or OnCreate to a new one.
@@ -154,7 +182,7 @@ func (a *application) patch(ctx context.Context, op string, body []byte) error {
 // send completes a call to the record, makes it and takes its result.
 func (a *application) send(ctx context.Context, call *call) error {
 	a.complete(call)
-	if b := a.client.batches; b != nil && a.write.OnCreate == nil && a.write.Search == nil {
+	if b := a.client.batches; b != nil && a.write.OnCreate == nil && a.write.Search == nil && a.state == nil {
 		return b.do(ctx, call)
 	}
 	return a.client.do(ctx, call)

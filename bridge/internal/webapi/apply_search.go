@@ -23,7 +23,7 @@ type bound struct {
 func (a *application) applySearched(ctx context.Context) error {
 	w := a.write
 	if w.Operation == schema.OpCreate {
-		return a.insert(ctx, w.Body)
+		return a.create(ctx)
 	}
 	var err error
 	for range maxRounds {

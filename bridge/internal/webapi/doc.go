@@ -15,10 +15,18 @@
 //     it has the configured scheme, host, port and path and addresses the same
 //     entity set; its query is kept byte for byte.
 //   - A write is one HTTP request unless it carries OnCreate (two for a new
-//     record), or an update with references is answered by a "not there" that does
+//     record), or makes an inactive record, or a repeated create meets a duplicate, or an update with references is answered by a "not there" that does
 //     not say which record is meant (one read more), or something is searched for
 //     (one query each). A 204 counts only with an
 //     OData header, a 200 or 201 only with a JSON object.
+//   - A record is never made inactive: a body with an inactive statecode goes to an
+//     existing record whole; a new one is made without state and status, and a further
+//     request gives it those (three requests for an upsert, two for a create, counted by
+//     Result.Requests, a span event and a metric; no $batch). After a failure between
+//     the two the record is active and the error says so; the same write repeated ends it.
+//   - A duplicate answers a create as accepted when Write.Repeat is set and the record
+//     under its key has every plain column as the body writes it; lookups are not
+//     compared. A body without plain columns proves nothing. Else it is a rejection.
 //   - A record that has to be searched for (schema.Search) is addressed by its GUID
 //     and updated only if it is still there, or created by POST with its key in the
 //     body, where the key's index refuses a second one. Both ways lead back to the

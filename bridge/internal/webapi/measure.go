@@ -22,6 +22,8 @@ type measures struct {
 	limit     metric.Int64Gauge
 	wait      metric.Float64Histogram
 	batched   metric.Int64Counter
+	// madeActive counts records that needed a second step to become inactive.
+	madeActive metric.Int64Counter
 
 	// labels keeps what was once made of an operation or an end: sorting and hashing
 	// attributes anew would be a good part of what a request costs.
@@ -50,7 +52,7 @@ func (s *measures) of(l measured) metric.MeasurementOption {
 }
 
 func newMeasures(m metric.Meter) (*measures, error) {
-	var errs [7]error
+	var errs [8]error
 	s := &measures{}
 	s.requests, errs[0] = m.Int64Counter(telemetry.WebAPIRequests,
 		metric.WithUnit("{request}"), metric.WithDescription("Requests to the Web API that ended."))
@@ -68,6 +70,8 @@ func newMeasures(m metric.Meter) (*measures, error) {
 		metric.WithExplicitBucketBoundaries(0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600))
 	s.batched, errs[6] = m.Int64Counter(telemetry.WebAPIBatched,
 		metric.WithUnit("{request}"), metric.WithDescription("Requests that were answered inside of $batch requests."))
+	s.madeActive, errs[7] = m.Int64Counter(telemetry.WebAPIMadeActive,
+		metric.WithUnit("{record}"), metric.WithDescription("New records that were made active first, because a record cannot be created inactive."))
 	return s, errors.Join(errs[:]...)
 }
 
