@@ -23,8 +23,26 @@ type idFilter struct {
 func newIDFilter() *idFilter { return &idFilter{seed: maphash.MakeSeed()} }
 
 // has tells whether id may have been added.
-func (f *idFilter) has(id string) bool {
-	h := maphash.String(f.seed, id)
+func (f *idFilter) has(id string) bool { return f.holds(maphash.String(f.seed, id)) }
+
+// add adds id.
+func (f *idFilter) add(id string) { f.put(maphash.String(f.seed, id)) }
+
+// hasVersion and addVersion do the same for one version of a record.
+func (f *idFilter) hasVersion(id string, version int64) bool {
+	return f.holds(f.ofVersion(id, version))
+}
+
+func (f *idFilter) addVersion(id string, version int64) { f.put(f.ofVersion(id, version)) }
+
+func (f *idFilter) ofVersion(id string, version int64) uint64 {
+	return maphash.Comparable(f.seed, struct {
+		id      string
+		version int64
+	}{id, version})
+}
+
+func (f *idFilter) holds(h uint64) bool {
 	for _, layer := range f.layers {
 		if layerHas(layer, h) {
 			return true
@@ -33,12 +51,10 @@ func (f *idFilter) has(id string) bool {
 	return false
 }
 
-// add adds id.
-func (f *idFilter) add(id string) {
+func (f *idFilter) put(h uint64) {
 	if f.room == 0 {
 		f.grow()
 	}
-	h := maphash.String(f.seed, id)
 	layer := f.layers[len(f.layers)-1]
 	mask := uint64(len(layer)*64 - 1)
 	step := h>>32 | 1

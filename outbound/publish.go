@@ -49,7 +49,7 @@ func (w *Worker) settle(ctx context.Context, s *session, f *fetching, page *Page
 	}
 	if (s.at.Phase == PhaseLoading || s.at.Phase == PhaseResyncing) && (page.Next != "" || s.at.Page > 0) {
 		for i := range entries {
-			s.shown.add(versionOf(entries[i].id, entries[i].row.version()))
+			s.shown.addVersion(entries[i].id, entries[i].row.version())
 		}
 	}
 	last, err := w.encode(ctx, s, f, p)

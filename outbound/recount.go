@@ -3,7 +3,6 @@ package outbound
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"sync"
 
 	"cebridge/schema/event"
@@ -61,7 +60,7 @@ func (w *Worker) met(ctx context.Context, s *session) (*idFilter, error) {
 	err := w.log.Scan(ctx, w.cfg.Names.Table(w.table), w.subject, s.held, func(m Stored) error {
 		id, ok := w.cfg.Names.RecordID(w.table, m.Subject)
 		if p, err := event.ReadHeader(m.Header); ok && err == nil && p.Epoch == s.at.Epoch {
-			met.add(versionOf(id, p.Version))
+			met.addVersion(id, p.Version)
 		}
 		return nil // a foreign message is named where its record is compared
 	})
@@ -70,9 +69,6 @@ func (w *Worker) met(ctx context.Context, s *session) (*idFilter, error) {
 	}
 	return met, nil
 }
-
-// versionOf names one version of a record.
-func versionOf(id string, version int64) string { return id + strconv.FormatInt(version, 36) }
 
 // version is that of the row, 0 where there is none.
 func (r *Row) version() int64 {
@@ -92,7 +88,7 @@ func (w *Worker) readUnmet(ctx context.Context, s *session, f *fetching, lister 
 		}
 		var ids []string
 		for i := range list.Rows {
-			if r := &list.Rows[i]; r.Version <= covered && !met.has(versionOf(r.ID, r.Version)) {
+			if r := &list.Rows[i]; r.Version <= covered && !met.hasVersion(r.ID, r.Version) {
 				ids = append(ids, r.ID)
 			}
 		}
@@ -133,7 +129,7 @@ func (w *Worker) publishUnmet(ctx context.Context, s *session, f *fetching, list
 	}
 	for i := range entries {
 		s.seen.add(entries[i].id)
-		s.shown.add(versionOf(entries[i].id, entries[i].row.version()))
+		s.shown.addVersion(entries[i].id, entries[i].row.version())
 	}
 	last, err := w.encode(ctx, s, f, p)
 	if err != nil {

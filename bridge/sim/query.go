@@ -198,5 +198,9 @@ func parseOrder(d *tableDef, text string) ([]ordering, *apiError) {
 		}
 		order = append(order, o)
 	}
+	if first := order[0]; !first.descending && d.Columns[first.column].LogicalName == d.PrimaryID {
+		// The order of a query that asks for none, and nothing after it can matter.
+		return nil, nil
+	}
 	return order, nil
 }
