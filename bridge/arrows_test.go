@@ -10,6 +10,7 @@ import (
 // rooms lists what each room may import of this module. A room not listed may
 // not exist; "..." at the end stands for everything below.
 var rooms = map[string][]string{
+	"docs":                     {},
 	"schema":                   {},
 	"schema/echo":              {"schema"},
 	"schema/event":             {"schema"},
@@ -23,7 +24,7 @@ var rooms = map[string][]string{
 	"bridge/internal/yamltree": {"schema"},
 	"bridge/sim":               {"schema"},
 	"bridge/admin":             {"schema"},
-	"bridge":                   {"schema/...", "outbound", "inbound", "bridge/internal/...", "bridge/admin", "schema"},
+	"bridge":                   {"schema/...", "outbound", "inbound", "bridge/internal/...", "bridge/admin", "schema", "docs"},
 	"bridge/demo":              {"bridge/...", "bridge", "schema/...", "schema", "inbound", "outbound"},
 	"bridge/soak":              {"bridge/...", "bridge", "schema/...", "schema", "inbound", "outbound"},
 	"bridge/bench":             {"bridge/...", "bridge", "schema/...", "schema", "inbound", "outbound"},

@@ -16,24 +16,39 @@ import (
 // LoadConfig reads a configuration file. A faulty one fails with
 // schema.Problems: every fault, each with its place.
 func LoadConfig(path string) (Config, error) {
-	f, err := os.Open(path)
+	data, err := readConfigFile(path)
 	if err != nil {
-		return Config{}, schema.Problems{{File: path, Text: fmt.Sprintf("cannot open the file: %v", err)}}
-	}
-	defer f.Close()
-	if st, err := f.Stat(); err == nil && !st.Mode().IsRegular() {
-		return Config{}, schema.Problems{{File: path, Text: "not a regular file"}}
-	}
-	data, err := io.ReadAll(io.LimitReader(f, yamltree.MaxBytes+1))
-	if err != nil {
-		return Config{}, schema.Problems{{File: path, Text: fmt.Sprintf("cannot read the file: %v", err)}}
+		return Config{}, err
 	}
 	return ParseConfig(path, data)
 }
 
+func readConfigFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, schema.Problems{{File: path, Text: fmt.Sprintf("cannot open the file: %v", err)}}
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err == nil && !st.Mode().IsRegular() {
+		return nil, schema.Problems{{File: path, Text: "not a regular file"}}
+	}
+	data, err := io.ReadAll(io.LimitReader(f, yamltree.MaxBytes+1))
+	if err != nil {
+		return nil, schema.Problems{{File: path, Text: fmt.Sprintf("cannot read the file: %v", err)}}
+	}
+	return data, nil
+}
+
 // ParseConfig reads a configuration from memory; name stands in problems.
 func ParseConfig(name string, data []byte) (Config, error) {
-	doc := yamltree.Parse(name, data, yamltree.Environment{Lookup: os.LookupEnv, ReadFile: readSecretFile})
+	return readConfig(parseConfigFile(name, data))
+}
+
+func parseConfigFile(name string, data []byte) *yamltree.Doc {
+	return yamltree.Parse(name, data, yamltree.Environment{Lookup: os.LookupEnv, ReadFile: readSecretFile})
+}
+
+func readConfig(doc *yamltree.Doc) (Config, error) {
 	if ps := doc.Problems(); len(ps) > 0 && doc.Root.Node() == nil {
 		return Config{}, ps
 	}
@@ -164,20 +179,15 @@ func (r *reader) nats(root *yamltree.Map) {
 	}
 	if root.IsText("nats") {
 		root.Choice("nats", "embedded", "embedded")
-		c.Embedded = &EmbeddedConfig{Dir: "cebridge-data", Host: "127.0.0.1", MaxStore: 10 << 30}
+		m := root.Spelled("nats")
+		r.embedded(m.Map("embedded"))
+		r.natsLogin(m)
 		return
 	}
 	m := root.Map("nats")
 	c.URLs = m.Strings("urls")
 	if m.Has("embedded") {
-		e := m.Map("embedded")
-		c.Embedded = &EmbeddedConfig{
-			Dir:      e.String("dir", "cebridge-data"),
-			Host:     e.String("host", "127.0.0.1"),
-			Port:     int(e.Int("port", 0, -1, 65535)),
-			MaxStore: e.Bytes("max_store", 10<<30, 16<<20),
-		}
-		e.Done()
+		r.embedded(m.Map("embedded"))
 	}
 	switch {
 	case c.Embedded != nil && len(c.URLs) > 0:
@@ -192,6 +202,16 @@ func (r *reader) nats(root *yamltree.Map) {
 		}
 	}
 	r.natsLogin(m)
+	m.Done()
+}
+
+func (r *reader) embedded(m *yamltree.Map) {
+	r.cfg.NATS.Embedded = &EmbeddedConfig{
+		Dir:      m.String("dir", "cebridge-data"),
+		Host:     m.String("host", "127.0.0.1"),
+		Port:     int(m.Int("port", 0, -1, 65535)),
+		MaxStore: m.Bytes("max_store", 10<<30, 16<<20),
+	}
 	m.Done()
 }
 

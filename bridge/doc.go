@@ -24,6 +24,10 @@
 // organization and JetStream lack, and asks running bridges over NATS to poll, pause,
 // resume or resync a table. It starts nothing and needs no bridge but for the last.
 //
+// ConfigSchema and ShowConfig describe the configuration file by what its one reader asks
+// for, so that neither can tell another story: a JSON Schema for editors, and a file with
+// its defaults and without its secrets.
+//
 // While messages of a route wait for a record of Customer Engagement, the bridge listens
 // to the events of that record's table, whoever publishes them, and tells the route.
 //

@@ -35,13 +35,21 @@ func (o *operated) tableFlag(cmd *cobra.Command) {
 
 // config checks the flags and reads the file.
 func (o *operated) config(cmd *cobra.Command) (bridge.Config, error) {
-	if o.file == "" {
-		return bridge.Config{}, fmt.Errorf("%w: %s needs -c FILE", errUsage, cmd.Name())
-	}
-	if o.output != "text" && o.output != "json" {
-		return bridge.Config{}, fmt.Errorf("%w: --output must be text or json", errUsage)
+	if err := o.check(cmd); err != nil {
+		return bridge.Config{}, err
 	}
 	return bridge.LoadConfig(o.file)
+}
+
+// check checks the flags.
+func (o *operated) check(cmd *cobra.Command) error {
+	if o.file == "" {
+		return fmt.Errorf("%w: %s needs -c FILE", errUsage, cmd.Name())
+	}
+	if o.output != "text" && o.output != "json" {
+		return fmt.Errorf("%w: --output must be text or json", errUsage)
+	}
+	return nil
 }
 
 // run connects, runs work, and closes.

@@ -14,6 +14,9 @@
 //	${file:/path}      the content of a file, without its last line break
 //	$${                a literal ${
 //
+// What a reader knows can be found out without a list beside it: Outline lets it read a
+// document that seems to have everything, Trace remembers what it read of a real one.
+//
 // Not accepted: anchors, aliases and merge keys (they can multiply), more than one
 // document, tabs as indentation, more than 1 MiB, more than 32 levels.
 package yamltree

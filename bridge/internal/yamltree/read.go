@@ -22,7 +22,7 @@ func (m *Map) Node() *ast.MappingNode { return m.node }
 func (m *Map) Names() []string { return m.order }
 
 // Has tells whether the field stands there with a value other than null.
-func (m *Map) Has(name string) bool { return m.value(name) != nil }
+func (m *Map) Has(name string) bool { return m.value(name) != nil || m.doc.pretends() }
 
 // Note reports a problem with a field, or with the map itself for name "".
 func (m *Map) Note(name, format string, args ...any) {
@@ -53,6 +53,7 @@ func (m *Map) Note(name, format string, args ...any) {
 func (m *Map) Allow(names ...string) {
 	for _, n := range names {
 		m.asked[n] = true
+		m.saw(n, Form{Kind: Foreign})
 	}
 }
 
@@ -82,6 +83,12 @@ func (m *Map) text(name, want string) (string, ast.Node, bool) {
 // String reads a text. Numbers and booleans that stand unquoted are refused where
 // a person may have meant a text: 0123 would otherwise change silently.
 func (m *Map) String(name, def string) string {
+	s := m.string(name, def)
+	m.saw(name, Form{Kind: Text, Default: def, Value: s})
+	return s
+}
+
+func (m *Map) string(name, def string) string {
 	s, v, ok := m.text(name, "a text")
 	if !ok {
 		return def
@@ -97,10 +104,8 @@ func (m *Map) String(name, def string) string {
 // that it never stands in the configuration itself.
 func (m *Map) Secret(name string) string {
 	v := m.value(name)
-	if v == nil {
-		return ""
-	}
-	s := m.String(name, "")
+	s := m.string(name, "")
+	m.saw(name, Form{Kind: SecretText, Default: "", Value: s})
 	if s != "" && !m.doc.fromOutside[v] {
 		m.Note(name, "a secret must not stand in the file; write ${NAME} or ${file:/path}")
 	}
@@ -109,7 +114,8 @@ func (m *Map) Secret(name string) string {
 
 // Choice reads one of a closed set of texts.
 func (m *Map) Choice(name, def string, allowed ...string) string {
-	s := m.String(name, def)
+	s := m.string(name, def)
+	m.saw(name, Form{Kind: Word, Default: def, Value: s, Allowed: allowed})
 	if !slices.Contains(allowed, s) {
 		m.Note(name, "%q is not one of %s%s", s, strings.Join(allowed, ", "), schema.Suggest(s, allowed))
 		return def
@@ -119,6 +125,12 @@ func (m *Map) Choice(name, def string, allowed ...string) string {
 
 // Int reads a whole number within [low, high].
 func (m *Map) Int(name string, def, low, high int64) int64 {
+	v := m.readInt(name, def, low, high)
+	m.saw(name, Form{Kind: Whole, Default: def, Value: v, Low: low, High: high})
+	return v
+}
+
+func (m *Map) readInt(name string, def, low, high int64) int64 {
 	s, v, ok := m.text(name, "a whole number")
 	if !ok {
 		return def
@@ -142,6 +154,12 @@ func (m *Map) Int(name string, def, low, high int64) int64 {
 // Bytes reads a size: a whole number, or one with KiB, MiB, GiB or TiB. Where the
 // default is -1, for no limit, that may be written too.
 func (m *Map) Bytes(name string, def, low int64) int64 {
+	v := m.bytes(name, def, low)
+	m.saw(name, Form{Kind: Size, Default: def, Value: v, Low: low, High: math.MaxInt64})
+	return v
+}
+
+func (m *Map) bytes(name string, def, low int64) int64 {
 	s, _, ok := m.text(name, "a size such as 10GiB")
 	if !ok {
 		return def
@@ -169,6 +187,12 @@ func (m *Map) Bytes(name string, def, low int64) int64 {
 
 // Bool reads true or false. The other words YAML once took are refused.
 func (m *Map) Bool(name string, def bool) bool {
+	v := m.readBool(name, def)
+	m.saw(name, Form{Kind: Switch, Default: def, Value: v})
+	return v
+}
+
+func (m *Map) readBool(name string, def bool) bool {
 	v := m.value(name)
 	if v == nil {
 		return def
@@ -183,6 +207,12 @@ func (m *Map) Bool(name string, def bool) bool {
 
 // Duration reads a length of time such as 5s or 1m30s, within [low, high].
 func (m *Map) Duration(name string, def, low, high time.Duration) time.Duration {
+	v := m.duration(name, def, low, high)
+	m.saw(name, Form{Kind: Length, Default: def, Value: v, Low: int64(low), High: int64(high)})
+	return v
+}
+
+func (m *Map) duration(name string, def, low, high time.Duration) time.Duration {
 	s, _, ok := m.text(name, "a length of time such as 30s")
 	if !ok {
 		return def
@@ -201,6 +231,12 @@ func (m *Map) Duration(name string, def, low, high time.Duration) time.Duration 
 
 // Time reads an RFC 3339 time; zero when absent.
 func (m *Map) Time(name string) time.Time {
+	v := m.time(name)
+	m.saw(name, Form{Kind: Moment, Value: v})
+	return v
+}
+
+func (m *Map) time(name string) time.Time {
 	s, _, ok := m.text(name, "a time")
 	if !ok {
 		return time.Time{}
@@ -214,6 +250,12 @@ func (m *Map) Time(name string) time.Time {
 
 // Strings reads a list of texts; one text alone counts as a list of one.
 func (m *Map) Strings(name string) []string {
+	v := m.strings(name)
+	m.saw(name, Form{Kind: Texts, Value: v})
+	return v
+}
+
+func (m *Map) strings(name string) []string {
 	v := m.value(name)
 	if v == nil {
 		return nil
@@ -221,7 +263,7 @@ func (m *Map) Strings(name string) []string {
 	seq, ok := v.(*ast.SequenceNode)
 	if !ok {
 		if _, isText := v.(*ast.StringNode); isText {
-			return []string{m.String(name, "")}
+			return []string{m.string(name, "")}
 		}
 		m.Note(name, "expected a list of texts, found %s", describe(v))
 		return nil
@@ -265,25 +307,44 @@ func (m *Map) Places(name string) []schema.Problem {
 func (m *Map) Map(name string) *Map {
 	v := m.value(name)
 	path := join(m.path, name)
-	if v == nil {
-		return m.doc.newMap(path, nil)
-	}
-	n, ok := v.(*ast.MappingNode)
-	if !ok {
+	var n *ast.MappingNode
+	switch v := v.(type) {
+	case nil:
+		if m.doc.pretends() {
+			n = &ast.MappingNode{}
+		}
+	case *ast.MappingNode:
+		n = v
+	default:
 		m.Note(name, "expected a mapping, found %s", describe(v))
-		return m.doc.newMap(path, nil)
 	}
-	return m.doc.newMap(path, n)
+	below := m.doc.newMap(path, n)
+	below.entry = m.saw(name, Form{Kind: Fields})
+	return below
+}
+
+// Spelled is what a field's short form stands for: the same field as a mapping in
+// which nothing is set.
+func (m *Map) Spelled(name string) *Map {
+	below := m.doc.newMap(join(m.path, name), nil)
+	below.entry = m.saw(name, Form{Kind: Fields})
+	return below
 }
 
 // IsText tells whether the field is a single text, for fields with a short form.
 func (m *Map) IsText(name string) bool {
+	if m.doc.pretends() {
+		return m.doc.asIf(join(m.path, name))
+	}
 	_, ok := m.value(name).(*ast.StringNode)
 	return ok
 }
 
 // IsList tells whether the field is a list, for fields with several forms.
 func (m *Map) IsList(name string) bool {
+	if m.doc.pretends() {
+		return m.doc.asIf(join(m.path, name))
+	}
 	_, ok := m.value(name).(*ast.SequenceNode)
 	return ok
 }
@@ -307,6 +368,12 @@ func (m *Map) IsMap(name string) bool {
 
 // Done reports every field that nobody asked for.
 func (m *Map) Done() {
+	if m.entry != nil {
+		m.entry.Closed = true
+	}
+	if m.doc.pretends() {
+		return // every name is one that was asked for
+	}
 	known := make([]string, 0, len(m.asked))
 	for k := range m.asked {
 		known = append(known, k)

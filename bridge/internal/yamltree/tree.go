@@ -32,6 +32,8 @@ type Doc struct {
 	// refused holds the nodes that are not accepted as such: whoever reads them
 	// has nothing to add.
 	refused map[ast.Node]bool
+	// pretence is set while an outline is made.
+	pretence *pretence
 }
 
 // Problems returns every problem noted so far, in the order of the file.
@@ -70,6 +72,8 @@ type Map struct {
 	entries map[string]*ast.MappingValueNode
 	order   []string
 	asked   map[string]bool
+	// entry remembers what is asked for, nil when nobody wants to know.
+	entry *Entry
 }
 
 // Environment supplies what ${...} refers to.
@@ -169,6 +173,9 @@ func (d *Doc) newMap(path string, n *ast.MappingNode) *Map {
 	m := &Map{doc: d, path: path, node: n, entries: map[string]*ast.MappingValueNode{}, asked: map[string]bool{}}
 	if n == nil {
 		return m
+	}
+	if d.pretends() {
+		m.order = []string{"*"}
 	}
 	for _, e := range n.Values {
 		k := keyText(e.Key)
