@@ -1,6 +1,8 @@
 package mapping
 
 import (
+	"slices"
+
 	"cel.dev/cel-go/cel"
 	celast "cel.dev/cel-go/common/ast"
 
@@ -18,13 +20,41 @@ func (c *compiler) writes(p *Program) {
 		if s.operation == schema.OpCreate {
 			c.add(s.opAt, "operation create cannot stand in writes: a message that comes again would meet its own record. Use upsert, with on_create for what only a new record gets")
 		}
-		if i == 0 && c.spec.revision != nil && (s.each != nil || s.when != nil) {
-			c.add(c.spec.revision.place, "the revision is that of the first write's record, so every event must make that write: it cannot have when or for_each")
-		}
 		for _, before := range c.spec.writes[:i+1] {
 			p.recheck = p.recheck || s.operation == schema.OpDelete && before.operation == schema.OpUpdate && before.table.text == s.table.text
 		}
 	}
+	if c.spec.revision != nil {
+		c.revised()
+	}
+}
+
+// revised checks that the first write of an event, whichever entry gives it, is of
+// the record that the revision is of.
+func (c *compiler) revised() {
+	for _, s := range c.spec.writes {
+		switch {
+		case s.each != nil || !sameRecord(s, c.spec.writes[0]):
+			c.add(c.spec.revision.place, "the revision is that of the first write's record: the entries up to the first one without when must address one record in the same words, and have no for_each")
+			return
+		case s.when == nil:
+			return
+		}
+	}
+}
+
+// sameRecord tells whether two entries address their record in the same words.
+func sameRecord(a, b *Spec) bool {
+	same := func(x, y []entry) bool {
+		return slices.EqualFunc(x, y, func(x, y entry) bool {
+			return x.text == y.text && sameExpression(x.value, y.value)
+		})
+	}
+	return a.table.text == b.table.text && same(a.key, b.key) && same(a.find, b.find) && sameExpression(a.id, b.id)
+}
+
+func sameExpression(a, b *expression) bool {
+	return a == b || a != nil && b != nil && a.text == b.text && a.literal == b.literal
 }
 
 // part compiles one entry.

@@ -41,8 +41,10 @@
 //
 // The same event can come again, so all its writes must be repeatable: create cannot
 // stand in writes, and an event that updates a record and then deletes it is refused.
-// With revision the first entry has neither when nor for_each: the revision is that of
-// its record. An event gives at most 1000 writes, of at most 8 MiB together.
+// The revision is that of the first write's record. So with revision the entries up to
+// the first one without when address one record, in the same words, and none of them
+// has for_each: an event may update its record or delete it. An event gives at most
+// 1000 writes, of at most 8 MiB together.
 //
 // # Paths
 //

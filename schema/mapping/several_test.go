@@ -201,3 +201,30 @@ func TestSeveralWritesAreTheSameEveryTime(t *testing.T) {
 		t.Error("the writes differ")
 	}
 }
+
+func TestWithARevisionAnEventUpdatesItsRecordOrDeletesIt(t *testing.T) {
+	t.Parallel()
+	p := compile(t, `
+revision: data.revision
+writes:
+- {when: '!has(data.gone)', table: account, key: {accountnumber: data.id}, columns: {name: data.name}}
+- {when: has(data.gone), table: account, operation: delete, key: {accountnumber: data.id}}
+- {when: has(data.gone), table: account, operation: delete, key: {accountnumber: data.id}}
+`, mapping.Options{})
+	for data, want := range map[string]string{
+		`{"id": "A1", "name": "Contoso", "revision": 1}`: "[upsert accounts(accountnumber='A1')]",
+		`{"id": "A1", "gone": true, "revision": 2}`:      "[delete accounts(accountnumber='A1') delete accounts(accountnumber='A1')]",
+	} {
+		writes, err := p.Map(t.Context(), newEvent(t, data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, w := range writes {
+			got = append(got, string(w.Operation)+" "+w.Path())
+		}
+		if fmt.Sprint(got) != want {
+			t.Errorf("%s: %v, want %s", data, got, want)
+		}
+	}
+}
