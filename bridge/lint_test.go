@@ -121,3 +121,26 @@ func TestAConfigurationIsCheckedAgainstSavedTables(t *testing.T) {
 		}
 	}
 }
+
+// What a message cannot bring about, since the mapping alone says where its data go.
+func TestAMappingThatCouldNotWriteWhatItSaysIsRefused(t *testing.T) {
+	tables, err := sim.DefaultSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, lines := range map[string][]string{
+		"column accountnumber is part of the key":             {"columns: {accountnumber: data.other}"},
+		"column createdon cannot be written: it is read-only": {"columns: {createdon: data.at}"},
+		"column primarycontactid is written already":          {"lookups: {primarycontactid: null}", "on_create: {lookups: {primarycontactid: {contact: {emailaddress1: data.mail}}}}"},
+		"primarycontactid is there twice":                     {"lookups: {primarycontactid: null, primarycontactid: {contact: {emailaddress1: data.mail}}}"},
+		"no column primarycontactid@odata.bind":               {`columns: {"primarycontactid@odata.bind": data.ref}`},
+	} {
+		cfg, err := bridge.ParseConfig("b.yaml", []byte(lintRoute(lines...)))
+		if err == nil {
+			err = bridge.Check(cfg, tables)
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", lines, err, want)
+		}
+	}
+}

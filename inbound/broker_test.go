@@ -18,6 +18,8 @@ type broker struct {
 	ackWait, pinTTL time.Duration
 	maxAckPending   int
 	batch           int
+	// before is how often each message was delivered before this history.
+	before uint64
 
 	mu         sync.Mutex
 	messages   []*Message
@@ -187,7 +189,7 @@ func (b *broker) deliver(c *client, seq uint64, now time.Time) Delivery {
 	b.number++
 	b.deliveries[seq]++
 	m := *b.messages[seq-1]
-	m.Deliveries, m.Claim, m.Number = p.count, b.claim, b.number
+	m.Deliveries, m.Claim, m.Number = b.before+p.count, b.claim, b.number
 	if c.noNumbers {
 		m.Number = 0
 	}

@@ -100,7 +100,9 @@
 //
 // With a Parking, a message whose reference is missing for ParkAfter is stored there
 // and acknowledged, and so is a key with more than 100 messages behind one that fails
-// for a reason of its own. While a key has parked messages, every later one is parked
+// for a reason of its own. When half of what may be in hand is taken, so is one that
+// failed four times while later ones are accepted: a few bad keys never fill the
+// consumer's window. While a key has parked messages, every later one is parked
 // behind them. They go through all steps again, one at a time per key, oldest first:
 // when Arrivals tells that a record they bind is there, and on a timer of at most
 // five minutes. Routes announce what they write; Arrivals.Expected tells whoever sees

@@ -12,6 +12,9 @@ const (
 	// laneCap is how many messages of one key may wait behind a failing one before
 	// the key is parked.
 	laneCap = 100
+	// patientTries is how many attempts a message keeps its place in hand for when
+	// there is little room left.
+	patientTries = 4
 	// maxParked is how many messages may be parked, each counted once for every key it
 	// has, before no further key is.
 	maxParked = 100_000
@@ -99,7 +102,7 @@ func (s *session) patience(e *entry, err *outcome.Error, delay time.Duration) (p
 	if !s.yard.open || s.yard.full() {
 		return false, delay
 	}
-	if s.lanes.behind(e) >= laneCap && about(err) {
+	if about(err) && s.crowds(e) {
 		return true, 0
 	}
 	if !missing {
@@ -109,8 +112,21 @@ func (s *session) patience(e *entry, err *outcome.Error, delay time.Duration) (p
 	return left <= 0, min(delay, max(left, 0))
 }
 
-// crowded waits for d, or until so many messages of the same key wait behind this
-// one that it should be parked.
+// crowds tells whether a message that fails for a reason of its own takes room that
+// others need: many of its key wait behind it; or half of what may be in hand is
+// taken, while writes are accepted that began later. s is locked.
+func (s *session) crowds(e *entry) bool {
+	switch {
+	case !s.yard.open || s.yard.full():
+		return false
+	case s.lanes.behind(e) >= laneCap:
+		return true
+	}
+	return 2*len(s.held) >= s.route.cfg.MaxHeld && e.progress.attempts >= patientTries &&
+		s.route.lastAccepted.Load() > e.progress.first.UnixNano()
+}
+
+// crowded waits for d, or until the message should be parked for the sake of others.
 func (s *session) crowded(e *entry, err *outcome.Error, d time.Duration) (crowd, ok bool) {
 	if !s.parks() || e.parked != nil || !about(err) {
 		return false, s.pause(d)
@@ -121,7 +137,7 @@ func (s *session) crowded(e *entry, err *outcome.Error, d time.Duration) (crowd,
 			return false, false
 		}
 		s.mu.Lock()
-		crowd = s.lanes.behind(e) >= laneCap && s.yard.open && !s.yard.full()
+		crowd = s.crowds(e)
 		s.mu.Unlock()
 		if crowd || !time.Now().Before(until) {
 			return crowd, true

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -94,6 +95,8 @@ type Route struct {
 	guard  *guard // nil when nothing is guarded
 	late   stragglers
 	tel    *instruments
+	// lastAccepted is when a write was accepted last, in nanoseconds of Unix time.
+	lastAccepted atomic.Int64
 
 	mu      sync.Mutex
 	running bool

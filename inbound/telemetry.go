@@ -158,8 +158,9 @@ func (r *Route) noteFailure(e *entry, err *outcome.Error) {
 	r.deps.Logger.Debug("write failed", "sequence", e.message.Sequence, "error", text, "attempt", e.progress.attempts)
 }
 
-// accepted ends the alarm.
+// accepted notes that writes are possible, which ends the alarm.
 func (r *Route) accepted() {
+	r.lastAccepted.Store(time.Now().UnixNano())
 	r.report.mu.Lock()
 	cleared := r.report.alarm
 	r.report.alarm = false
