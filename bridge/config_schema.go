@@ -26,7 +26,13 @@ func ConfigSchema() ([]byte, error) {
 		r := reader{doc: d, cfg: DefaultConfig()}
 		r.root(d.Root)
 	})
-	s := outlined{meanings: meanings(outline, docs.Configuration)}
+	s := outlined{foreign: map[string]string{}, meanings: meanings(outline, docs.Configuration)}
+	for name := range defs {
+		s.foreign[name] = "#/$defs/" + name
+	}
+	for _, name := range mapping.Fields() {
+		s.foreign[name] = "#/$defs/mapping/properties/" + name
+	}
 	root := s.fields(outline)
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["title"] = "Configuration of cebridge " + Version
@@ -52,6 +58,8 @@ type object = map[string]any
 
 // outlined turns what the reader asks for into schemas.
 type outlined struct {
+	// foreign are the schemas of fields that another reader reads.
+	foreign  map[string]string
 	meanings map[*yamltree.Entry]string
 }
 
@@ -65,7 +73,11 @@ func (s *outlined) fields(e *yamltree.Entry) object {
 			continue
 		}
 		if foreign := slices.ContainsFunc(f.Forms, func(o yamltree.Form) bool { return o.Kind == yamltree.Foreign }); foreign {
-			properties[f.Name] = s.meaning(f, object{"$ref": "#/$defs/mapping/properties/" + f.Name})
+			schema := object{}
+			if ref := s.foreign[f.Name]; ref != "" {
+				schema["$ref"] = ref
+			}
+			properties[f.Name] = s.meaning(f, schema)
 			if f.Name == "writes" {
 				out["anyOf"] = []any{object{"required": []string{"table"}}, object{"required": []string{"writes"}}}
 			}

@@ -79,6 +79,7 @@ func places(err error) (paths []string) {
 
 func TestAFileThatTheReaderTakesIsValidInAnEditor(t *testing.T) {
 	t.Setenv("CEBRIDGE_TEST_SECRET", "s3cret: #x")
+	t.Setenv("CEBRIDGE_TEST_KEY", "0123456789abcdef")
 	s := configSchema(t)
 	full, err := os.ReadFile(filepath.Join("testdata", "config", "full.yaml"))
 	if err != nil {

@@ -80,7 +80,8 @@ func showFields(e *yamltree.Entry) (m shown, ok bool) {
 
 func showField(e *yamltree.Entry) (shown, bool) {
 	if len(e.Fields) > 0 {
-		return showFields(e)
+		v, ok := showFields(e)
+		return v, ok || e.Node != nil // that it is there may mean something
 	}
 	for _, f := range e.Forms {
 		switch f.Kind {

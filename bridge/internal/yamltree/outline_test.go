@@ -42,6 +42,11 @@ func sample(d *Doc) {
 				c.Bool(name, false)
 			}
 		}
+		if t.IsMap("only") {
+			t.Map("only").Strings("but")
+		} else {
+			t.Bool("only", false)
+		}
 		t.Allow("when")
 		t.Done()
 	}
@@ -82,6 +87,8 @@ tables.*.poll %[6]d required=false closed=false
 tables.*.size %[7]d required=false closed=false
 tables.*.columns %[3]d+%[4]d required=false closed=false
 tables.*.columns.* %[8]d required=false closed=false
+tables.*.only %[3]d+%[8]d required=false closed=false
+tables.*.only.but %[4]d required=false closed=false
 tables.*.when %[9]d required=false closed=false
 max %[10]d required=false closed=false
 since %[11]d required=false closed=false

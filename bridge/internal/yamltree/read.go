@@ -362,6 +362,9 @@ func (m *Map) Place(name string) schema.Problem {
 
 // IsMap tells whether the field is a mapping, for fields with a short form.
 func (m *Map) IsMap(name string) bool {
+	if m.doc.pretends() {
+		return !m.doc.asIf(join(m.path, name))
+	}
 	_, ok := m.value(name).(*ast.MappingNode)
 	return ok
 }
