@@ -4,9 +4,10 @@ import "encoding/json"
 
 // History is what happened, from both ends.
 type History struct {
-	// Writes are the commits of the write log, in order.
+	// Writes are the commits of the write log, and what befell the source, in order.
 	Writes []Write
-	// Events are the record events and checkpoints of the stream, in order.
+	// Events is the stream as it was recorded while it grew: every message, in the
+	// order of sequences, from 1.
 	Events []Event
 	// Sent are the inbound messages, in stream order.
 	Sent []Sent
@@ -16,30 +17,83 @@ type History struct {
 	// above that is not among Unsettled.
 	AckFloor  uint64
 	Unsettled int
-	// Tables are the followed tables with their published columns (read names).
-	Tables map[string][]string
+	// Tables are the followed tables by name.
+	Tables map[string]Followed
+	// Halted are tables that were made to halt and stayed so.
+	Halted map[string]bool
+	// Source begins the source attribute of every event: <Source>/<table>.
+	Source string
 }
 
-// Write is one commit of the simulator.
+// Followed says what of a table is published.
+type Followed struct {
+	// Columns are compared, by read name.
+	Columns []string
+	// Keep tells whether a row passes the filter; nil keeps all.
+	Keep func(columns map[string]json.RawMessage) bool
+	// OnlyChanges: a version that differs from the last event in none of the
+	// published columns but Ignore has no event.
+	OnlyChanges bool
+	Ignore      []string
+}
+
+// Mark is what befell the source between two commits.
+type Mark string
+
+const (
+	// Expired: the table's tokens are void, and its deletes forgotten.
+	Expired Mark = "expired"
+	// Restored: the database went back to the state at Version.
+	Restored Mark = "restored"
+)
+
+// Write is one commit of the simulator, or a Mark.
 type Write struct {
+	Mark    Mark
 	Table   string
 	ID      string
 	Version int64
 	Deleted bool
-	// Columns is the whole record after the commit; nil on deletes.
+	// Columns is the record after the commit; nil on deletes.
 	Columns map[string]json.RawMessage
 }
 
+// Kind tells the messages of the event stream apart.
+type Kind uint8
+
+const (
+	// Record is an event of a record.
+	Record Kind = iota
+	// Checkpoint is a table's cursor.
+	Checkpoint
+	// Other is any other message: notices, leases.
+	Other
+)
+
 // Event is one message of the event stream.
 type Event struct {
+	Kind     Kind
 	Sequence uint64
 	Table    string
-	// Checkpoint marks the table's cursor; the fields below are then empty.
-	Checkpoint bool
-	ID         string
-	Version    int64
-	Change     string
-	Record     map[string]json.RawMessage
+	// Batch is the atomic batch that stored the message, Place its place in it.
+	Batch string
+	Place uint64
+
+	// Of a checkpoint: the sequence that it replaced, the name of its commit, and the
+	// table's epoch. Epoch is an event's too.
+	Expected uint64
+	Attempt  string
+	Epoch    int
+
+	// Of an event.
+	ID       string
+	EventID  string
+	Source   string
+	Version  int64
+	Previous string // previousversion as it stands
+	Change   string
+	Reason   string
+	Record   map[string]json.RawMessage
 }
 
 // Sent is one inbound message: its key, and its place in the order of that key.

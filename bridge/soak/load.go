@@ -24,7 +24,8 @@ const (
 // configText is the configuration of the bridge under test. The stream keeps
 // everything, so that a duplicate cannot hide, and waits are short, so that a
 // minute holds many lives.
-func configText(webapi, nats string) string {
+func configText(webapi, nats string, rate int) string {
+	page := max(50, rate/4)
 	return fmt.Sprintf(`org: %s
 webapi:
   url: %s
@@ -36,8 +37,14 @@ stream:
 outbound:
   type_prefix: com.contoso.crm
   tables:
-    account: {columns: [name, accountnumber, numberofemployees, telephone1], poll: 100ms, page_size: 50}
-    contact: {columns: [firstname, lastname, emailaddress1], poll: 100ms, page_size: 50}
+    account: {columns: [name, accountnumber, numberofemployees, telephone1], poll: 100ms, page_size: %d}
+    contact:
+      columns: [firstname, lastname, emailaddress1]
+      poll: 100ms
+      page_size: %d
+      only_changes: true
+      filter: '!record.lastname.endsWith("7")'
+    new_region: {columns: [new_name, new_code], poll: 100ms, page_size: 20}
 inbound:
   routes:
     %s:
@@ -48,7 +55,7 @@ inbound:
       table: account
       key: {accountnumber: data.key}
       columns: {name: data.name, numberofemployees: data.order}
-`, org, webapi, nats, route, sourceStream)
+`, org, webapi, nats, page, page, route, sourceStream)
 }
 
 func (r *run) seedRecords() error {
@@ -57,44 +64,70 @@ func (r *run) seedRecords() error {
 	}); err != nil {
 		return err
 	}
-	return r.sim.Seed("contact", 120, func(i int) map[string]any {
+	if err := r.sim.Seed("contact", 120, func(i int) map[string]any {
 		return map[string]any{"firstname": "seed", "lastname": fmt.Sprint(i)}
+	}); err != nil {
+		return err
+	}
+	return r.sim.Seed("new_region", 60, func(i int) map[string]any {
+		return map[string]any{"new_name": fmt.Sprint("seed ", i)}
 	})
 }
 
-// changeRecords creates, updates and deletes records that no message touches.
+// crop is the records of one table that the load made.
+type crop struct {
+	table, column string
+	ids           []string
+	most          int // more are not made; 0 is no bound
+}
+
+// changeRecords creates, updates and deletes records that no message touches, Rate of
+// them in a second. The small table's tokens expire now and then.
 func (r *run) changeRecords(ctx context.Context) error {
 	rnd := rand.New(rand.NewPCG(r.o.Seed, 1))
-	var accounts, contacts []string
+	accounts, contacts := &crop{table: "account", column: "name"}, &crop{table: "contact", column: "lastname"}
+	regions := &crop{table: "new_region", column: "new_name", most: 40}
+	began := time.Now()
 	tick := time.NewTicker(4 * time.Millisecond)
 	defer tick.Stop()
-	for n := 0; ; n++ {
+	for n := 0; ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		table, ids, name := "account", &accounts, "name"
-		if rnd.IntN(2) == 0 {
-			table, ids, name = "contact", &contacts, "lastname"
-		}
-		var err error
-		switch roll := rnd.IntN(10); {
-		case len(*ids) == 0 || roll < 4:
-			var id string
-			id, err = r.sim.Insert(table, map[string]any{name: fmt.Sprintf("made %d", n)})
-			*ids = append(*ids, id)
-		case roll < 8:
-			err = r.sim.Update(table, (*ids)[rnd.IntN(len(*ids))], map[string]any{name: fmt.Sprintf("changed %d", n)})
-		default:
-			i := rnd.IntN(len(*ids))
-			err = r.sim.Delete(table, (*ids)[i])
-			*ids = append((*ids)[:i], (*ids)[i+1:]...)
-		}
-		if err != nil {
-			return fmt.Errorf("change a %s: %w", table, err)
+		for due := int(time.Since(began).Seconds() * float64(r.o.Rate)); n < due; n++ {
+			c := accounts
+			switch roll := rnd.IntN(100); {
+			case roll == 0:
+				c = regions
+			case roll < 50:
+				c = contacts
+			}
+			if err := r.change(rnd, c, n); err != nil {
+				return fmt.Errorf("change a %s: %w", c.table, err)
+			}
 		}
 	}
+}
+
+func (r *run) change(rnd *rand.Rand, c *crop, n int) error {
+	full := c.most > 0 && len(c.ids) >= c.most
+	switch roll := rnd.IntN(10); {
+	case len(c.ids) == 0 || roll < 4 && !full:
+		id, err := r.sim.Insert(c.table, map[string]any{c.column: fmt.Sprintf("made %d", n)})
+		c.ids = append(c.ids, id)
+		return err
+	case roll < 6:
+		return r.sim.Update(c.table, c.ids[rnd.IntN(len(c.ids))], map[string]any{c.column: fmt.Sprintf("changed %d", n)})
+	case roll < 8: // mostly the value that the record has had before
+		return r.sim.Update(c.table, c.ids[rnd.IntN(len(c.ids))], map[string]any{c.column: fmt.Sprintf("changed %d", n%20)})
+	}
+	i := rnd.IntN(len(c.ids))
+	err := r.sim.Delete(c.table, c.ids[i])
+	c.ids[i] = c.ids[len(c.ids)-1]
+	c.ids = c.ids[:len(c.ids)-1]
+	return err
 }
 
 // sentList is what was sent so far; the sender writes it while others read.

@@ -17,6 +17,7 @@ import (
 
 	"cebridge/bridge/internal/jet"
 	"cebridge/bridge/sim"
+	"cebridge/schema"
 )
 
 // Options of a soak.
@@ -32,6 +33,8 @@ type Options struct {
 	Child func(config string) *exec.Cmd
 	// Progress receives a line now and then; nil for none.
 	Progress io.Writer
+	// Rate is how many records change in a second, 0 for 250.
+	Rate int
 	// Settle bounds the wait for the bridge to catch up at the end, 0 for a minute.
 	Settle time.Duration
 }
@@ -43,6 +46,8 @@ type Report struct {
 	Seconds    float64        `json:"seconds"`
 	Writes     int            `json:"writes"`
 	Events     int            `json:"events"`
+	Stored     int            `json:"stored"` // messages of the event stream, checkpoints and all
+	Expired    int            `json:"expired"`
 	Messages   int            `json:"messages"`
 	Dead       int            `json:"dead_letters"`
 	Faults     map[string]int `json:"faults"`
@@ -54,6 +59,9 @@ type Report struct {
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if o.Settle <= 0 {
 		o.Settle = time.Minute
+	}
+	if o.Rate <= 0 {
+		o.Rate = 250
 	}
 	began := time.Now()
 	r := &run{o: o, rand: rand.New(rand.NewPCG(o.Seed, 7))}
@@ -70,7 +78,17 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	rep := &Report{
 		Seed: o.Seed, Kills: r.kills, Seconds: time.Since(began).Seconds(), Writes: len(h.Writes),
-		Events: len(h.Events), Messages: len(h.Sent), Dead: len(h.Dead), Faults: r.faults.Counts(), Violations: Check(h),
+		Stored: len(h.Events), Messages: len(h.Sent), Dead: len(h.Dead), Faults: r.faults.Counts(), Violations: Check(h),
+	}
+	for _, e := range h.Events {
+		if e.Kind == Record {
+			rep.Events++
+		}
+	}
+	for _, w := range h.Writes {
+		if w.Mark == Expired {
+			rep.Expired++
+		}
 	}
 	return rep, nil
 }
@@ -87,6 +105,11 @@ type run struct {
 	log    *os.File
 	sent   sentList
 	kills  int
+
+	names    schema.Names
+	recorder *recorder
+	writes   []Write // the write log up to entry logged
+	logged   int64
 }
 
 func (r *run) say(format string, args ...any) {
@@ -121,11 +144,15 @@ func (r *run) prepare(ctx context.Context) error {
 	if err := r.conn.EnsureSourceStream(ctx, jet.ProvisionApply, sourceStream, []string{sourceSubject}, 1); err != nil {
 		return err
 	}
+	r.names = schema.Names{Prefix: "crm", Org: org}
+	if r.recorder, err = record(ctx, r.conn, r.names); err != nil {
+		return fmt.Errorf("record the event stream: %w", err)
+	}
 	if r.log, err = os.Create(filepath.Join(r.o.Dir, "bridge.log")); err != nil {
 		return err
 	}
 	r.config = filepath.Join(r.o.Dir, "bridge.yaml")
-	return os.WriteFile(r.config, []byte(configText(url, r.nats.URL())), 0o600)
+	return os.WriteFile(r.config, []byte(configText(url, r.nats.URL(), r.o.Rate)), 0o600)
 }
 
 // underLoad kills the bridge again and again while records change and messages
@@ -178,6 +205,10 @@ func (r *run) killLoop(ctx context.Context) error {
 		r.kills++
 		if r.kills%10 == 0 {
 			r.say("%d kills, %d messages sent", r.kills, r.sent.len())
+			// What was deleted before is known to nobody but the bridge's stream.
+			if err := r.sim.ExpireTokens("new_region"); err != nil {
+				return fmt.Errorf("expire tokens: %w", err)
+			}
 		}
 	}
 	return nil

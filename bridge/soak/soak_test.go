@@ -62,6 +62,9 @@ func TestTwentyKillsLoseNothingAndDoubleNothing(t *testing.T) {
 	if report.Kills != kills || report.Events == 0 || report.Messages == 0 || report.Dead == 0 {
 		t.Errorf("the proof is too thin: %+v", report)
 	}
+	if !testing.Short() && report.Expired == 0 {
+		t.Error("no token ever expired")
+	}
 	if len(report.Faults) == 0 {
 		t.Error("no scripted fault ever fired")
 	}

@@ -1,0 +1,173 @@
+package soak
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"cebridge/bridge/internal/jet"
+	"cebridge/outbound"
+	"cebridge/schema"
+	"cebridge/schema/event"
+)
+
+// recordPrefix begins the subjects under which the server repeats what it stored.
+const recordPrefix = "soak-record"
+
+// recorder keeps every message of the event stream as it is stored. Checkpoints
+// replace each other there: who reads the stream afterwards sees the last alone.
+type recorder struct {
+	names schema.Names
+	sub   *nats.Subscription
+	mu    sync.Mutex
+	list  []Event
+	err   error
+}
+
+// record makes the event stream and listens to it from its first message.
+func record(ctx context.Context, conn *jet.Conn, names schema.Names) (*recorder, error) {
+	err := conn.EnsureEventStream(ctx, jet.ProvisionApply, jet.EventStream{
+		Name: names.EventStream(), Subjects: names.EventSubjects(), Replicas: 1, HistoryPerRecord: -1,
+	}, true)
+	if err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(conn.NATS())
+	if err != nil {
+		return nil, err
+	}
+	s, err := js.Stream(ctx, names.EventStream())
+	if err != nil {
+		return nil, err
+	}
+	cfg := s.CachedInfo().Config
+	cfg.RePublish = &jetstream.RePublish{Source: ">", Destination: recordPrefix + ".>"}
+	r := &recorder{names: names}
+	if r.sub, err = conn.NATS().Subscribe(recordPrefix+".>", r.take); err != nil {
+		return nil, err
+	}
+	if err := r.sub.SetPendingLimits(-1, -1); err != nil {
+		return nil, err
+	}
+	if err := conn.NATS().FlushTimeout(10 * time.Second); err != nil {
+		return nil, err
+	}
+	if _, err := js.UpdateStream(ctx, cfg); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *recorder) take(m *nats.Msg) {
+	seq, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
+	var e Event
+	if err == nil {
+		e, err = eventOf(r.names, outbound.Stored{
+			Subject: strings.TrimPrefix(m.Subject, recordPrefix+"."), Sequence: seq, Header: m.Header, Data: m.Data,
+		})
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil && r.err == nil {
+		r.err = fmt.Errorf("record sequence %d: %w", seq, err)
+	}
+	r.list = append(r.list, e)
+}
+
+// until waits for the recording to reach a sequence and returns it.
+func (r *recorder) until(ctx context.Context, last uint64) ([]Event, error) {
+	var list []Event
+	err := poll(ctx, func() (bool, error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		list = r.list
+		n := len(list)
+		return last == 0 || n > 0 && list[n-1].Sequence >= last, r.err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("wait for the recording of sequence %d: %w", last, err)
+	}
+	return list, nil
+}
+
+// eventOf reads one message of the event stream.
+func eventOf(names schema.Names, m outbound.Stored) (Event, error) {
+	e := Event{Kind: Other, Sequence: m.Sequence, Batch: one(m.Header, "Nats-Batch-Id")}
+	if e.Batch != "" {
+		place, err := strconv.ParseUint(one(m.Header, "Nats-Batch-Sequence"), 10, 64)
+		if err != nil {
+			return e, fmt.Errorf("place in its batch: %w", err)
+		}
+		e.Place = place
+	}
+	for table := range followed {
+		if m.Subject == names.Checkpoint(table) {
+			cp, err := outbound.DecodeCheckpoint(m.Data)
+			if err != nil {
+				return e, err
+			}
+			expected, err := strconv.ParseUint(one(m.Header, jetstream.ExpectedLastSubjSeqHeader), 10, 64)
+			if err != nil {
+				return e, fmt.Errorf("checkpoint without a fence: %w", err)
+			}
+			e.Kind, e.Table, e.Expected, e.Attempt, e.Epoch = Checkpoint, table, expected, cp.Attempt, cp.Epoch
+			return e, nil
+		}
+		if id, ok := names.RecordID(table, m.Subject); ok {
+			e.Kind, e.Table, e.ID = Record, table, id
+			return e, e.read(m)
+		}
+	}
+	return e, nil
+}
+
+func one(h map[string][]string, name string) string {
+	if v := h[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// read fills in what a record event says.
+func (e *Event) read(m outbound.Stored) error {
+	p, err := event.ReadHeader(m.Header)
+	if err != nil {
+		return err
+	}
+	e.Version, e.Epoch, e.Change = p.Version, p.Epoch, string(p.Change)
+	var envelope struct {
+		ID       string `json:"id"`
+		Source   string `json:"source"`
+		Previous string `json:"previousversion"`
+		Reason   string `json:"reason"`
+		Data     struct {
+			Record map[string]json.RawMessage `json:"record"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(m.Data, &envelope); err != nil {
+		return err
+	}
+	e.EventID, e.Source, e.Previous, e.Reason = envelope.ID, envelope.Source, envelope.Previous, envelope.Reason
+	if envelope.Data.Record != nil {
+		e.Record = pickColumns(envelope.Data.Record, followed[e.Table].Columns)
+	}
+	return nil
+}
+
+// pickColumns keeps what the checker looks at: a history of millions has to fit.
+func pickColumns[V any](row map[string]V, columns []string) map[string]V {
+	kept := make(map[string]V, len(columns))
+	for _, c := range columns {
+		if v, ok := row[c]; ok {
+			kept[c] = v
+		}
+	}
+	return kept
+}
