@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -114,13 +116,13 @@ func (r *run) changeRecords(ctx context.Context) error {
 func (r *run) change(rnd *rand.Rand, c *crop, n int) error {
 	full := c.most > 0 && len(c.ids) >= c.most
 	switch roll := rnd.IntN(10); {
-	case len(c.ids) == 0 || roll < 4 && !full:
+	case len(c.ids) == 0 || roll < 5 && !full:
 		id, err := r.sim.Insert(c.table, map[string]any{c.column: fmt.Sprintf("made %d", n)})
 		c.ids = append(c.ids, id)
 		return err
-	case roll < 6:
+	case roll < 7:
 		return r.sim.Update(c.table, c.ids[rnd.IntN(len(c.ids))], map[string]any{c.column: fmt.Sprintf("changed %d", n)})
-	case roll < 8: // mostly the value that the record has had before
+	case roll < 8 || n%2 == 0: // mostly the value that the record has had before
 		return r.sim.Update(c.table, c.ids[rnd.IntN(len(c.ids))], map[string]any{c.column: fmt.Sprintf("changed %d", n%20)})
 	}
 	i := rnd.IntN(len(c.ids))
@@ -187,8 +189,13 @@ func (r *run) sendMessages(ctx context.Context) error {
 	}
 }
 
-// addFaults makes the Web API as unpleasant as it is on a bad day.
+// addFaults makes the Web API as unpleasant as it is on a bad day. A start asks for
+// metadata dozens of times: with the rate of the rest few lives would get beyond it.
 func (r *run) addFaults() error {
+	scopes := []sim.Rule{{PathContains: "$batch"}, {PathContains: "EntityDefinitions"}}
+	for _, table := range slices.Sorted(maps.Keys(followed)) {
+		scopes = append(scopes, sim.Rule{Table: table})
+	}
 	for _, rule := range []sim.Rule{
 		{Kind: sim.FaultThrottle, Probability: 0.01, RetryAfter: "1"},
 		{Kind: sim.FaultServerError, Probability: 0.01},
@@ -198,10 +205,16 @@ func (r *run) addFaults() error {
 		{Kind: sim.FaultTruncatedJSON, Method: "GET", Probability: 0.01},
 		{Kind: sim.FaultHTMLPage, Probability: 0.005},
 	} {
-		if err := rule.Validate(); err != nil {
-			return fmt.Errorf("script a fault: %w", err)
+		for _, scope := range scopes {
+			one := rule
+			one.Table, one.PathContains = scope.Table, scope.PathContains
+			if one.PathContains == "EntityDefinitions" {
+				one.Probability /= 20
+			}
+			if _, err := r.faults.AddRule(one); err != nil {
+				return fmt.Errorf("script a fault: %w", err)
+			}
 		}
-		r.faults.Add(rule)
 	}
 	return nil
 }
