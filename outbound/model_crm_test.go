@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"hash/fnv"
@@ -68,6 +69,17 @@ type crmModel struct {
 	names    int
 	// columns are those that the last worker selects.
 	columns []string
+	// cuts and shaped remember what was computed of a row before: storms of many seeds
+	// spend their time there.
+	cuts   map[rowCut]Row
+	shaped map[string]shapedRow
+}
+
+type rowCut struct{ row, columns string }
+
+type shapedRow struct {
+	as  string
+	out bool
 }
 
 type crmRecord struct {
@@ -91,7 +103,8 @@ type crmTomb struct {
 
 func newCRM(pageSize int) *crmModel {
 	return &crmModel{records: map[string]*crmRecord{}, history: map[string]map[int64][]string{},
-		pageSize: pageSize, version: 100, now: time.Now, names: 100, columns: modelQuery().Columns}
+		pageSize: pageSize, version: 100, now: time.Now, names: 100, columns: modelQuery().Columns,
+		cuts: map[rowCut]Row{}, shaped: map[string]shapedRow{}}
 }
 
 func recordID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
@@ -255,10 +268,25 @@ func (c *crmModel) page(q Query, link string) (*Page, error) {
 	p, err := c.answer(link)
 	if err == nil {
 		for i := range p.Rows {
-			p.Rows[i].selectColumns(q.Columns)
+			c.cut(&p.Rows[i], q.Columns)
 		}
 	}
 	return p, err
+}
+
+// cut is selectColumns, remembered. The row's JSON is its own.
+func (c *crmModel) cut(r *Row, columns []string) {
+	if r.Deleted {
+		return
+	}
+	key := rowCut{string(r.JSON), strings.Join(columns, ",")}
+	known, ok := c.cuts[key]
+	if !ok {
+		r.selectColumns(columns)
+		known = Row{JSON: bytes.Clone(r.JSON), Hash: r.Hash}
+		c.cuts[key] = known
+	}
+	r.JSON, r.Hash = bytes.Clone(known.JSON), known.Hash
 }
 
 // selectColumns cuts a row down to columns and what every row has.
@@ -330,27 +358,29 @@ func (c *crmModel) loadPage(token int64, after string) *Page {
 
 func (c *crmModel) deltaPage(token, since, deletesSince int64) *Page {
 	type change struct {
-		Row
-		at int64
+		id      string
+		deleted bool
+		at      int64
 	}
 	var changes []change
 	for id, r := range c.records {
 		if r.live && r.version > since {
-			changes = append(changes, change{c.row(id), r.version})
+			changes = append(changes, change{id, false, r.version})
 		}
 	}
 	slices.SortFunc(changes, func(a, b change) int { return int(a.at - b.at) })
 	for _, t := range c.tombs {
 		if t.version > deletesSince {
-			changes = append(changes, change{Row{ID: t.id, Deleted: true}, t.version})
+			changes = append(changes, change{t.id, true, t.version})
 		}
 	}
 	p := &Page{}
 	for _, ch := range changes[:min(len(changes), c.pageSize)] {
-		p.Rows = append(p.Rows, ch.Row)
-		if ch.Deleted {
+		if ch.deleted {
+			p.Rows = append(p.Rows, Row{ID: ch.id, Deleted: true})
 			deletesSince = ch.at
 		} else {
+			p.Rows = append(p.Rows, c.row(ch.id))
 			since = ch.at
 		}
 	}
@@ -364,11 +394,16 @@ func (c *crmModel) deltaPage(token, since, deletesSince int64) *Page {
 
 func (c *crmModel) row(id string) Row {
 	r := c.records[id]
-	list, _ := pick([]byte(r.row), []string{"modifiedon"})
-	row := Row{ID: id, Version: r.version, JSON: []byte(r.row), Modified: string(list[0].value[1 : len(list[0].value)-1])}
-	row.selectColumns(append(modelQuery().Columns, "primarycontactid"))
+	row := Row{ID: id, Version: r.version, JSON: []byte(r.row)}
+	if _, after, ok := strings.Cut(r.row, `"modifiedon":"`); ok {
+		row.Modified, _, _ = strings.Cut(after, `"`)
+	}
+	c.cut(&row, rowColumns)
 	return row
 }
+
+// rowColumns are all that a row may show.
+var rowColumns = append(modelQuery().Columns, "primarycontactid")
 
 // Exists implements Source.
 func (c *crmModel) Exists(ctx context.Context, q Query, id string) (bool, error) {

@@ -98,16 +98,16 @@ func (m *streamModel) Last(ctx context.Context, fenceSubject string, fence uint6
 	}
 	m.mu.Lock()
 	m.reads++
-	view := len(m.msgs)
+	at := m.last
 	if f.behind > 0 {
-		view = 0
+		view := 0
 		if n := len(m.batches) - f.behind; n > 0 {
 			view = m.batches[n-1]
 		}
-	}
-	at := map[string]int{}
-	for i := range m.msgs[:view] {
-		at[m.msgs[i].Subject] = i
+		at = map[string]int{}
+		for i := range m.msgs[:view] {
+			at[m.msgs[i].Subject] = i
+		}
 	}
 	var answer []Stored
 	for _, s := range subjects {
