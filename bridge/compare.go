@@ -39,10 +39,15 @@ type Comparison struct {
 	Stream string            `json:"stream"`
 	Began  time.Time         `json:"began"`
 	Tables []TableComparison `json:"tables"`
+	// Repaired compares the tables that differed again, after a repair.
+	Repaired *Comparison `json:"repaired,omitempty"`
 }
 
-// Same tells whether nothing differs anywhere.
+// Same tells whether nothing differs anywhere, after the repair where there was one.
 func (c *Comparison) Same() bool {
+	if c.Repaired != nil {
+		return c.Repaired.Same()
+	}
 	for i := range c.Tables {
 		if t := &c.Tables[i]; t.Missing+t.Extra+t.Different > 0 {
 			return false
@@ -236,9 +241,9 @@ func (c *comparing) readStream(ctx context.Context) (*lastIndex, error) {
 			index.add(id, p)
 			return
 		}
-		hash, err := c.contentOf(s.Header, s.Data)
+		hash, err := c.contentOf(ctx, outbound.Stored{Subject: s.Subject, Sequence: s.Sequence, Header: s.Header, Data: s.Data})
 		if err != nil && fault == nil {
-			fault = fmt.Errorf("message %d on %s: %w", s.Sequence, s.Subject, err)
+			fault = fmt.Errorf("on %s: %w", s.Subject, err)
 		}
 		index.add(id, event.Published{Version: contentOnly, Hash: hash, Change: p.Change})
 	})
@@ -256,12 +261,16 @@ func (c *comparing) readStream(ctx context.Context) (*lastIndex, error) {
 const contentOnly = 0
 
 // contentOf is a digest of a stored event's record without what only_changes ignores.
-func (c *comparing) contentOf(header map[string][]string, data []byte) (uint64, error) {
-	d, err := event.ReadData(header, data)
+func (c *comparing) contentOf(ctx context.Context, m outbound.Stored) (uint64, error) {
+	d, err := c.o.b.dataOf(ctx, m)
 	if err != nil {
 		return 0, err
 	}
-	return c.shaper.Digest(d.Record)
+	hash, err := c.shaper.Digest(d.Record)
+	if err != nil {
+		return 0, fmt.Errorf("message %d: %w", m.Sequence, err)
+	}
+	return hash, nil
 }
 
 // walk reads the last event of every record, without its body where headers are enough.

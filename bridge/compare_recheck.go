@@ -111,7 +111,7 @@ func (c *comparing) lookAt(ctx context.Context, d *doubt) (remains bool, err err
 	if err != nil {
 		return false, err
 	}
-	out, same, err := c.shape(row, last, pub)
+	out, same, err := c.shape(ctx, row, last, pub)
 	if err != nil {
 		return false, err
 	}
@@ -157,7 +157,7 @@ func (c *comparing) lookAt(ctx context.Context, d *doubt) (remains bool, err err
 
 // shape makes the row what is published of it, and tells whether it is kept out by the
 // filter, or the last event is as good as one of its version.
-func (c *comparing) shape(row *outbound.Row, last outbound.Stored, pub event.Published) (out, same bool, err error) {
+func (c *comparing) shape(ctx context.Context, row *outbound.Row, last outbound.Stored, pub event.Published) (out, same bool, err error) {
 	if row == nil {
 		return false, false, nil
 	}
@@ -169,11 +169,11 @@ func (c *comparing) shape(row *outbound.Row, last outbound.Stored, pub event.Pub
 	if row.Out || !c.shaper.OnlyChanges() || last.Sequence == 0 || pub.Deleted() {
 		return row.Out, false, nil
 	}
-	data, err := event.ReadData(last.Header, last.Data)
-	if err == nil {
-		same, err = c.shaper.Same(data.Record, row.JSON)
-	}
+	data, err := c.o.b.dataOf(ctx, last)
 	if err != nil {
+		return false, false, err
+	}
+	if same, err = c.shaper.Same(data.Record, row.JSON); err != nil {
 		return false, false, fmt.Errorf("message %d: %w", last.Sequence, err)
 	}
 	return false, same, nil

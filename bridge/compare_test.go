@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"cebridge/bridge"
 	"cebridge/bridge/sim"
@@ -96,26 +94,8 @@ func TestCompareNamesEveryRecordThatDiffers(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := insert(t, r.sim, "account", map[string]any{"name": "late"})
-	stream, err := r.js.Stream(r.ctx, "CRM_CONTOSO")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := stream.Purge(r.ctx, jetstream.WithPurgeSubject("crm.contoso.account."+unpublished)); err != nil {
-		t.Fatal(err)
-	}
-	// The same version with another content: what a bridge with a fault would publish.
-	m, err := stream.GetLastMsgForSubject(r.ctx, "crm.contoso.account."+silent)
-	if err != nil {
-		t.Fatal(err)
-	}
-	forged := &nats.Msg{Subject: m.Subject, Header: nats.Header{}, Data: []byte(strings.Replace(string(m.Data), `"silent"`, `"forged"`, 1))}
-	for _, name := range []string{"Content-Type", "Crm-Version", "Crm-Epoch", "Crm-Change"} {
-		forged.Header.Set(name, m.Header.Get(name))
-	}
-	forged.Header.Set("Crm-Hash", "0123456789abcdef")
-	if _, err := r.js.PublishMsg(r.ctx, forged); err != nil {
-		t.Fatal(err)
-	}
+	r.purge("crm.contoso.account." + unpublished)
+	r.forge(silent, `"silent"`, `"forged"`)
 
 	got := r.compare(followAccounts, 10*time.Millisecond)
 	want := map[string]string{

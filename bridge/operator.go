@@ -121,9 +121,9 @@ func (o *Operator) checkpoint(ctx context.Context, table string) (*outbound.Chec
 }
 
 // Status reads the positions of all tables and routes from JetStream alone. What a
-// running bridge knows beyond that (counters, errors, pauses) is only on its admin
-// port. State is the phase of a table's checkpoint, or none; exists or missing for
-// a route's consumer.
+// running bridge knows beyond that (counters, errors, halts) is only on its admin
+// port. State is paused or the phase of a table's checkpoint, or none; exists or missing
+// for a route's consumer.
 func (o *Operator) Status(ctx context.Context) (admin.Status, error) {
 	b := o.b
 	s := admin.Status{Version: Version, Org: b.cfg.Org, Tables: []admin.TableStatus{}, Routes: []admin.RouteStatus{}}
@@ -141,7 +141,12 @@ func (o *Operator) Status(ctx context.Context) (admin.Status, error) {
 		case err != nil:
 			ts.LastError = err.Error()
 		case c != nil:
-			ts.State = string(c.Phase)
+			if ts.State = string(c.Phase); c.Paused {
+				ts.State, ts.Detail = string(outbound.StatePaused), "paused; resume the table to go on"
+			}
+			if !c.Obtained.IsZero() {
+				ts.TokenAgeSeconds = time.Since(c.Obtained).Seconds()
+			}
 			ts.Checkpoint = admin.CheckpointStatus{
 				Sequence: seq, AgeSeconds: time.Since(c.Written).Seconds(), Phase: string(c.Phase), Epoch: c.Epoch, Rows: c.Rows,
 			}

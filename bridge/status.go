@@ -37,6 +37,7 @@ func tableStatus(t *table) admin.TableStatus {
 	w := t.worker.Status()
 	s := admin.TableStatus{
 		Table: t.name, State: string(w.State), Detail: w.Detail, LastError: w.LastError, PollSeconds: w.Interval.Seconds(),
+		TokenAgeSeconds: w.TokenAge.Seconds(), TokenLifeSeconds: w.TokenLife.Seconds(),
 		Missed: int64(w.Missed),
 		Events: map[string]int64{}, Skipped: map[string]int64{},
 		Checkpoint: admin.CheckpointStatus{

@@ -115,7 +115,10 @@
 //	configuration   columns, filter, protection, source or type prefix changed: new
 //	                epoch; OnlyChanges alone: the same epoch
 //	paging_link     an initial load cannot go on from its page
-//	requested       a person asked; only this mends a lost or corrupt checkpoint
+//	requested       a person asked; only this and a repair mend a lost or corrupt checkpoint
+//	repair          a person asked, since a comparison found differences; readby repair. New
+//	                epoch where the stream has another content, or a delete, under the
+//	                version of a record: that version's events are spent (O2)
 //
 // In a new epoch versions begin anew: a row is published unless the epoch before
 // has the same content (Crm-Hash), and the delete of a record that has no event in

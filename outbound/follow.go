@@ -48,7 +48,7 @@ func (w *Worker) turn(ctx context.Context) (more bool, err error) {
 	if err := w.overdue(ctx, w.session); err != nil {
 		return true, err
 	}
-	w.board.at(&w.session.at)
+	w.show(&w.session.at)
 	initial := w.session.at.Phase != PhaseFollowing
 	if err := w.round(ctx, w.session); err != nil {
 		return initial, err
@@ -187,7 +187,7 @@ func (w *Worker) round(ctx context.Context, s *session) (err error) {
 			return err
 		}
 		w.succeeded(time.Now())
-		w.board.at(&s.at)
+		w.show(&s.at)
 		changed = changed || len(page.Rows) > 0
 		if page.Delta != "" {
 			w.rhythm.ended(changed)

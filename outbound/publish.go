@@ -176,6 +176,8 @@ func (s *session) readBy() event.ReadBy {
 	switch {
 	case s.older != nil:
 		return event.ByOverlap
+	case s.at.Phase == PhaseResyncing && s.at.Resync.Reason == ResyncRepair:
+		return event.ByRepair
 	case s.at.Phase == PhaseResyncing:
 		return event.ByResync
 	case s.at.Phase == PhaseFollowing:

@@ -20,6 +20,7 @@ const (
 	ResyncConfiguration = "configuration" // columns or event settings changed: new epoch
 	ResyncPagingLink    = "paging_link"   // an initial load cannot go on from its page
 	ResyncRequested     = "requested"     // a person asked
+	ResyncRepair        = "repair"        // a person asked, because a comparison found differences
 )
 
 // maxResyncs is how many resyncs in a row may begin without a good round after one.
@@ -43,6 +44,11 @@ func (e *needResync) Error() string {
 
 func (e *needResync) Unwrap() error { return e.err }
 
+// manual tells that a person asked.
+func (e *needResync) manual() bool {
+	return e.reason == ResyncRequested || e.reason == ResyncRepair
+}
+
 // fullRead is one pass of a resync. It lives in memory: after a crash, or when
 // another writer was first, the pass begins anew and the compare skips what it
 // published.
@@ -58,9 +64,23 @@ type fullRead struct {
 // differences are published, and deletes of records that are gone. A halted table
 // resumes with it; a paused one does it once resumed. force lifts the bound on
 // deletes for this resync.
-func (w *Worker) Resync(force bool) {
+func (w *Worker) Resync(force bool) { w.want(&needResync{reason: ResyncRequested, force: force}) }
+
+// Repair is a resync after a comparison found differences: its events are read by
+// repair. renew begins a new epoch, which is needed where the stream shows another
+// content, or a delete, under the version that a record has: that version's events are
+// spent, and in a new epoch every row is published whose content is not that of its
+// last event.
+func (w *Worker) Repair(renew bool) { w.want(&needResync{reason: ResyncRepair, renew: renew}) }
+
+// want takes a person's wish for a resync. What an earlier one that has not begun
+// yet asked for beyond it still holds.
+func (w *Worker) want(need *needResync) {
 	w.board.update(func(b *board) {
-		b.request = &needResync{reason: ResyncRequested, force: force}
+		if was := b.request; was != nil {
+			need.force, need.renew = need.force || was.force, need.renew || was.renew
+		}
+		b.request = need
 		b.halted = false
 	})
 	signal(w.wake)
@@ -77,11 +97,10 @@ func (w *Worker) requested() (need *needResync) {
 // start. The session stands then at the first page of the pass.
 func (w *Worker) beginResync(ctx context.Context, need *needResync) error {
 	s := w.session
-	manual := need.reason == ResyncRequested
 	switch {
 	case s == nil:
 		return nil // the next open finds the reason again
-	case manual:
+	case need.manual():
 		w.resyncs = 0
 	case s.held == 0:
 		return halt(need.reason, "table %s cannot be read from its start: %w; run `cebridge doctor`, then resume the table", w.table, need)
@@ -122,7 +141,7 @@ func (w *Worker) beginResync(ctx context.Context, need *needResync) error {
 			b.request = nil
 		}
 	})
-	w.board.at(&s.at)
+	w.show(&s.at)
 	return nil
 }
 
@@ -134,7 +153,7 @@ func (w *Worker) resyncFrom(ctx context.Context, s *session, need *needResync) (
 		Format: checkpointFormat, Table: w.table, OrgID: w.cfg.OrgID, Fingerprint: w.fingerprint,
 		Start: at.Start, Phase: PhaseResyncing, Epoch: at.Epoch, Baseline: at.Baseline, Primed: at.Primed,
 	}
-	if need.reason == ResyncRequested {
+	if need.manual() {
 		epoch, err := w.lastEpoch(ctx, s)
 		if err != nil {
 			return next, err
@@ -148,7 +167,7 @@ func (w *Worker) resyncFrom(ctx context.Context, s *session, need *needResync) (
 		return next, halt(need.reason, "table %s is in epoch %d, the last there can be: purge its subjects and its checkpoint to load it again",
 			w.table, at.Epoch)
 	}
-	if need.reason == ResyncRequested || need.reason == ResyncTokenAge {
+	if (need.manual() || need.reason == ResyncTokenAge) && !need.renew {
 		next.Older = at.Older // the others are void, or select other columns
 	}
 	if at.Phase == PhasePriming {

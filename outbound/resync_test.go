@@ -638,3 +638,47 @@ func TestATokenThatAlwaysExpiresHaltsInsteadOfReadingForEver(t *testing.T) {
 		}
 	})
 }
+
+// A repair in a new epoch publishes what differs from the source although its version is
+// on the stream, and nothing of the rest; without one it is a resync by another name.
+func TestARepairReplacesWhatStandsUnderASpentVersion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(3)
+		for i := range 5 {
+			r.crm.put(recordID(i), fmt.Sprint("name ", i))
+		}
+		w := r.worker(t)
+		start(t, w)
+		pass(time.Minute)
+		n := len(r.stream.snapshot())
+		w.Repair(false)
+		pass(time.Minute)
+		if got := r.tail(t, n); len(got) != 0 {
+			t.Errorf("a repair of what is whole published %v", got)
+		}
+		// The source's row changes without a new version.
+		r.crm.mu.Lock()
+		id := recordID(2)
+		version := r.crm.records[id].version
+		row := strings.Replace(r.crm.records[id].row, "name 2", "true name", 1)
+		r.crm.records[id].row = row
+		r.crm.remember(id, version, row)
+		r.crm.mu.Unlock()
+		n = len(r.stream.snapshot())
+		w.Repair(false)
+		pass(time.Minute)
+		if got := r.tail(t, n); len(got) != 0 {
+			t.Errorf("without a new epoch: %v", got)
+		}
+		w.Repair(true)
+		pass(time.Minute)
+		if diff := cmp.Diff([]string{"updated 02@2 repair"}, r.tail(t, n)); diff != "" {
+			t.Error(diff)
+		}
+		if diff := cmp.Diff([]string{"started repair", "finished repair", "started repair", "finished repair", "started repair", "finished repair"}, r.notices(t)); diff != "" {
+			t.Error(diff)
+		}
+		r.check(t)
+	})
+}

@@ -102,6 +102,7 @@ func (w *Worker) open(ctx context.Context) (*session, error) {
 		// What the pass had met is forgotten: begin it anew.
 		s.at.Link, s.at.Page, s.at.Rows, s.at.RoundStart, s.at.Began = "", 0, 0, nil, time.Time{}
 	}
+	w.show(&s.at)
 	return s, w.standing(s)
 }
 

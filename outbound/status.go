@@ -132,9 +132,11 @@ func since(now, t time.Time) time.Duration {
 	return max(now.Sub(t), 0)
 }
 
-// at shows a position.
-func (b *board) at(c *Checkpoint) {
+// at shows a position and returns the state before and after, without regard to
+// pause and halt.
+func (b *board) at(c *Checkpoint) (was, now State) {
 	b.update(func(b *board) {
+		was = b.running
 		b.running = StateLoading
 		b.s.Resync = ""
 		switch c.Phase {
@@ -146,7 +148,16 @@ func (b *board) at(c *Checkpoint) {
 		}
 		b.obtained = c.Obtained
 		b.s.Phase, b.s.Epoch, b.s.Page, b.s.Rows = c.Phase, c.Epoch, c.Page, c.Rows
+		now = b.running
 	})
+	return was, now
+}
+
+// show shows a position, and logs a new state.
+func (w *Worker) show(c *Checkpoint) {
+	if was, now := w.board.at(c); was != now {
+		w.logger.Info("outbound: table is "+string(now), "state", now, "before", was, "epoch", c.Epoch, "page", c.Page)
+	}
 }
 
 // detail shows what the table waits for.

@@ -157,6 +157,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		if errors.Is(err, errPaused) {
+			w.logger.Info("outbound: table is paused, as its checkpoint says; resume the table to go on", "state", StatePaused)
+		}
 		if stop := (*haltError)(nil); errors.As(err, &stop) {
 			w.halt(stop)
 		}

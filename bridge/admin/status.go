@@ -23,7 +23,9 @@ type NATSStatus struct {
 // TableStatus is one table's worker.
 type TableStatus struct {
 	Table string `json:"table"`
-	// State is loading, following, resyncing, paused or halted; Detail says why.
+	// State is starting, loading, following, resyncing, paused or halted; Detail says
+	// why, and what to do. Read from the stream alone it is none before the first
+	// checkpoint, and never starting or halted.
 	State      string           `json:"state"`
 	Detail     string           `json:"detail,omitempty"`
 	Checkpoint CheckpointStatus `json:"checkpoint"`
@@ -31,6 +33,11 @@ type TableStatus struct {
 	// SinceSuccessSeconds the age of the last good poll; null before the first.
 	LagSeconds          *float64 `json:"lag_seconds"`
 	SinceSuccessSeconds *float64 `json:"since_success_seconds"`
+	// TokenAgeSeconds is the age of the delta link, TokenLifeSeconds how long Customer
+	// Engagement lets one be used: at half of it there is a warning, at 80 % the table
+	// is read again. 0 where there is no link yet, or its life is not known.
+	TokenAgeSeconds  float64 `json:"token_age_seconds,omitempty"`
+	TokenLifeSeconds float64 `json:"token_life_seconds,omitempty"`
 	// PollSeconds is the present time between two polls, as changes and the budget of
 	// requests made it; 0 before the first.
 	PollSeconds float64 `json:"poll_seconds,omitempty"`

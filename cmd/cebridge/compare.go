@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -15,17 +16,23 @@ func compareCommand(c *common) *cobra.Command {
 	var o operated
 	var settle time.Duration
 	var repair bool
+	var limit time.Duration
 	cmd := &cobra.Command{
 		Use:   "compare -c FILE",
 		Short: "Hold Customer Engagement against the event stream",
 		Long: `Hold Customer Engagement against the event stream and list every record that is
 missing there, extra, or different. A record that differs is looked at again, so
 that changes during the comparison give no false alarm. Ends with code 4 when
-anything differs. It costs one read of each table, and changes nothing but with --repair.`,
+anything differs. It costs one read of each table, and changes nothing but with --repair:
+then the running bridge mends each table that differs, by a read of its own, and these
+tables are compared again; code 4 when anything differs still.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if settle < 0 {
 				return fmt.Errorf("%w: --settle must not be negative", errUsage)
+			}
+			if limit <= 0 {
+				return fmt.Errorf("%w: --repair-timeout must be above 0", errUsage)
 			}
 			return o.run(cmd, c, func(ctx context.Context, op *bridge.Operator) error {
 				p := newProgress(c.stderr, isTerminal(c.stderr))
@@ -35,13 +42,20 @@ anything differs. It costs one read of each table, and changes nothing but with 
 				if err != nil {
 					return err
 				}
-				if o.output == "json" {
-					err = printJSON(c, result)
-				} else {
+				if o.output == "text" {
 					err = printComparison(c, result)
 				}
-				if err == nil && repair {
-					err = askRepair(ctx, c, op, result)
+				if err == nil && repair && !result.Same() {
+					ctx, cancel := context.WithTimeout(ctx, limit)
+					defer cancel()
+					if result.Repaired, err = op.Repair(ctx, result, bridge.CompareOptions{Settle: settle, Progress: p.show}); err == nil && o.output == "text" {
+						p.end()
+						fmt.Fprintln(c.stderr, "cebridge: repaired and compared again")
+						err = printComparison(c, result.Repaired)
+					}
+				}
+				if o.output == "json" {
+					err = errors.Join(err, printJSON(c, result))
 				}
 				if err == nil && !result.Same() {
 					err = fmt.Errorf("%w: the stream is not what Customer Engagement holds", errCheck)
@@ -53,23 +67,9 @@ anything differs. It costs one read of each table, and changes nothing but with 
 	o.flags(cmd, true)
 	o.tableFlag(cmd)
 	cmd.Flags().DurationVar(&settle, "settle", 0, "how long a difference may last before it counts; without it, twice the poll interval, 5s to 1m")
-	cmd.Flags().BoolVar(&repair, "repair", false, "ask the running bridge to resync each table that differs; compare again afterwards")
+	cmd.Flags().BoolVar(&repair, "repair", false, "have the running bridge mend each table that differs, and compare again")
+	cmd.Flags().DurationVar(&limit, "repair-timeout", time.Hour, "how long a repair and the comparison after it may take; the bridge goes on all the same")
 	return cmd
-}
-
-// askRepair has a bridge mend the tables that differ: it publishes by its own rules
-// and fence, so that a repair can never rival it.
-func askRepair(ctx context.Context, c *common, op *bridge.Operator, r *bridge.Comparison) error {
-	for _, t := range r.Tables {
-		if t.Missing+t.Extra+t.Different == 0 {
-			continue
-		}
-		if _, err := op.Control(ctx, bridge.ActionResync, t.Table, false); err != nil {
-			return fmt.Errorf("repair: %w", err)
-		}
-		fmt.Fprintf(c.stderr, "cebridge: resync of table %s is asked for\n", t.Table)
-	}
-	return nil
 }
 
 func printComparison(c *common, r *bridge.Comparison) error {

@@ -128,6 +128,11 @@ func printStatus(w io.Writer, v *statusView) error {
 		if t.LagSeconds != nil {
 			fmt.Fprintf(&b, ", lag %s", seconds(*t.LagSeconds))
 		}
+		if t.TokenLifeSeconds > 0 {
+			fmt.Fprintf(&b, ", token %s of %s", seconds(t.TokenAgeSeconds), seconds(t.TokenLifeSeconds))
+		} else if t.TokenAgeSeconds > 0 {
+			fmt.Fprintf(&b, ", token %s old", seconds(t.TokenAgeSeconds))
+		}
 		if t.PollSeconds > 0 {
 			fmt.Fprintf(&b, ", a poll in %s", seconds(t.PollSeconds))
 		}
