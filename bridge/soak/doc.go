@@ -1,7 +1,8 @@
 // Package soak proves the bridge's promises on real parts: it runs the bridge as
 // a process of its own between the simulator and a JetStream server, changes
 // records and sends events all the while, kills the process with SIGKILL at
-// random moments, and then holds the histories against each other.
+// random moments, and then holds the histories against each other. Several bridges may
+// run side by side, sharing the tables and the route.
 //
 // Two histories are the truth: the simulator's write log, and a recording of the
 // event stream from sequence 1, taken while it grew (the server repeats what it stores):

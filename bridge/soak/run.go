@@ -24,6 +24,9 @@ import (
 type Options struct {
 	Seed  uint64
 	Kills int
+	// Instances is how many bridges run side by side, 0 for one. One of them at a
+	// time is killed and started again.
+	Instances int
 	// Duration bounds the time under load; 0 lets Kills alone decide.
 	Duration time.Duration
 	// Dir holds the store, the configuration and the bridge's log.
@@ -63,6 +66,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if o.Rate <= 0 {
 		o.Rate = 250
 	}
+	o.Instances = max(o.Instances, 1)
 	began := time.Now()
 	r := &run{o: o, rand: rand.New(rand.NewPCG(o.Seed, 7))}
 	defer r.close()
@@ -178,30 +182,34 @@ func (r *run) underLoad(ctx context.Context) error {
 	return err
 }
 
-func (r *run) killLoop(ctx context.Context) error {
+// killLoop keeps the instances running and kills one of them, again and again. When it
+// ends none is left.
+func (r *run) killLoop(ctx context.Context) (err error) {
+	alive := make([]*child, r.o.Instances)
+	defer func() {
+		for _, c := range alive {
+			if c != nil {
+				err = errors.Join(err, c.kill())
+			}
+		}
+	}()
 	for ctx.Err() == nil && (r.o.Kills == 0 || r.kills < r.o.Kills) {
-		child, err := r.start()
-		if err != nil {
+		for i := range alive {
+			if alive[i] != nil {
+				continue
+			}
+			if alive[i], err = r.start(); err != nil {
+				return err
+			}
+		}
+		victim := r.rand.IntN(len(alive))
+		if err := r.live(ctx, alive, alive[victim]); err != nil {
 			return err
 		}
-		// Mostly long enough to make progress, now and then so short that the kill
-		// falls into the start.
-		alive := 200*time.Millisecond + time.Duration(r.rand.Int64N(int64(2*time.Second)))
-		if r.rand.IntN(5) == 0 {
-			alive = time.Duration(r.rand.Int64N(int64(300 * time.Millisecond)))
-		}
-		timer := time.NewTimer(alive)
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		case <-child.done:
-			timer.Stop()
-			return fmt.Errorf("the bridge ended by itself: %w; see %s", child.err, r.log.Name())
-		}
-		timer.Stop()
-		if err := child.kill(); err != nil {
+		if err := alive[victim].kill(); err != nil {
 			return err
 		}
+		alive[victim] = nil
 		r.kills++
 		if r.kills%10 == 0 {
 			r.say("%d kills, %d messages sent", r.kills, r.sent.len())
@@ -209,6 +217,31 @@ func (r *run) killLoop(ctx context.Context) error {
 			if err := r.sim.ExpireTokens("new_region"); err != nil {
 				return fmt.Errorf("expire tokens: %w", err)
 			}
+		}
+	}
+	return nil
+}
+
+// live lets the bridges run for a while; that one of them ends by itself is an error.
+func (r *run) live(ctx context.Context, alive []*child, victim *child) error {
+	// Mostly long enough to make progress, now and then so short that the kill
+	// falls into the start.
+	span := 200*time.Millisecond + time.Duration(r.rand.Int64N(int64(2*time.Second)))
+	if r.rand.IntN(5) == 0 {
+		span = time.Duration(r.rand.Int64N(int64(300 * time.Millisecond)))
+	}
+	timer := time.NewTimer(span)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-victim.done:
+	}
+	for _, c := range alive {
+		select {
+		case <-c.done:
+			return fmt.Errorf("the bridge ended by itself: %w; see %s", c.err, r.log.Name())
+		default:
 		}
 	}
 	return nil

@@ -34,23 +34,22 @@ func runChild(config string) int {
 }
 
 func TestTwentyKillsLoseNothingAndDoubleNothing(t *testing.T) {
-	kills := 20
+	t.Parallel()
+	soaked(t, Options{Seed: 20261122, Kills: 20, Instances: 1})
+}
+
+func TestTwoInstancesKeepTheOrderOfEachKeyWhileTheyAreKilled(t *testing.T) {
+	t.Parallel()
+	soaked(t, Options{Seed: 20261123, Kills: 20, Instances: 2})
+}
+
+func soaked(t *testing.T, o Options) {
+	t.Helper()
 	if testing.Short() {
-		kills = 4
+		o.Kills = 4
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	report, err := Run(t.Context(), Options{
-		Seed: 20261122, Kills: kills, Dir: dir, Progress: t.Output(),
-		Child: func(config string) *exec.Cmd {
-			cmd := exec.Command(self)
-			cmd.Env = append(os.Environ(), childEnv+"="+config)
-			return cmd
-		},
-	})
+	o.Dir, o.Progress, o.Child = t.TempDir(), t.Output(), childOf(t)
+	report, err := Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +58,7 @@ func TestTwentyKillsLoseNothingAndDoubleNothing(t *testing.T) {
 	for _, v := range report.Violations {
 		t.Error(v)
 	}
-	if report.Kills != kills || report.Events == 0 || report.Messages == 0 || report.Dead == 0 {
+	if report.Kills != o.Kills || report.Events == 0 || report.Messages == 0 || report.Dead == 0 {
 		t.Errorf("the proof is too thin: %+v", report)
 	}
 	if !testing.Short() && report.Expired == 0 {
@@ -67,5 +66,19 @@ func TestTwentyKillsLoseNothingAndDoubleNothing(t *testing.T) {
 	}
 	if len(report.Faults) == 0 {
 		t.Error("no scripted fault ever fired")
+	}
+}
+
+// childOf starts this test binary as the bridge.
+func childOf(t *testing.T) func(config string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(config string) *exec.Cmd {
+		cmd := exec.Command(self)
+		cmd.Env = append(os.Environ(), childEnv+"="+config)
+		return cmd
 	}
 }

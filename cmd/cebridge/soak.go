@@ -56,6 +56,7 @@ code 4 when a promise was broken; the report says which, with the seed.`,
 	f := cmd.Flags()
 	f.Uint64Var(&o.Seed, "seed", 0, "seed of everything random, 0 for a new one")
 	f.IntVar(&o.Kills, "kills", 200, "number of kills, 0 for as many as --duration allows")
+	f.IntVar(&o.Instances, "instances", 1, "number of bridges that run side by side")
 	f.DurationVar(&o.Duration, "duration", 0, "bound of the time under load, 0 for none")
 	f.IntVar(&o.Rate, "rate", 250, "records changed in a second")
 	f.DurationVar(&o.Settle, "settle", time.Minute, "how long the bridge may take to catch up at the end")
