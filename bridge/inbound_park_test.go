@@ -132,3 +132,28 @@ func TestAnExpiredEventBecomesADeadLetterWithThatReason(t *testing.T) {
 		t.Errorf("%d requests for an expired event", n)
 	}
 }
+
+func TestWhatTheSourceStreamForgetsIsStillParked(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, parkingRoutes, nil)
+	for _, name := range []string{"first", "second"} {
+		r.send("erp.customer", "c", name, map[string]any{"id": "A1", "name": name, "contact": "late@contoso.com"})
+	}
+	r.settledUpTo(2)
+	source, err := r.js.Stream(r.ctx, "ERP")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := source.Purge(r.ctx); err != nil {
+		t.Fatal(err)
+	}
+	r.restart(parkingRoutes)
+	r.send("erp.contact", "c", "parent", map[string]any{"email": "late@contoso.com", "name": "Late"})
+	for range 3 {
+		r.written()
+	}
+	id, _ := r.sim.FindByKey("account", map[string]any{"accountnumber": "A1"})
+	if got := row(t, r.sim, "account", id); got["name"] != "second" || got["_primarycontactid_value"] == nil {
+		t.Errorf("the record is %v", got)
+	}
+}

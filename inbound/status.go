@@ -122,6 +122,9 @@ func brief(err error) string {
 	if e.Code != "" {
 		text += ", code " + e.Code
 	}
+	if row := (*refusals)(nil); errors.As(err, &row) {
+		text = row.prefix() + text
+	}
 	return text
 }
 

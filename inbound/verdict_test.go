@@ -226,7 +226,11 @@ func TestRefusalsOverDistinctKeysInARowStopTheRoute(t *testing.T) {
 				}
 				h.start()
 				h.after(10 * time.Second)
-				stopped := h.route.Status().State == StateStopped
+				st := h.route.Status()
+				stopped := st.State == StateStopped
+				if stopped && !strings.Contains(st.Detail, "20 keys were refused and no write was accepted in between, the last one: reject: "+string(tc.reason)) {
+					t.Errorf("the route says %q", st.Detail)
+				}
 				if stopped != tc.stops {
 					t.Errorf("stopped: %t", stopped)
 				}

@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"fmt"
 	"sync"
 
 	"cebridge/schema/outcome"
@@ -36,6 +37,20 @@ func (w *window) refused(key string, reason outcome.Reason) bool {
 	}
 	w.keys[key] = struct{}{}
 	return len(w.keys) >= w.limit
+}
+
+// refusals is why a route stops when its window is full.
+type refusals struct {
+	keys int
+	last *outcome.Error
+}
+
+func (r *refusals) Error() string { return r.prefix() + r.last.Error() }
+
+func (r *refusals) Unwrap() error { return r.last }
+
+func (r *refusals) prefix() string {
+	return fmt.Sprintf("%d keys were refused and no write was accepted in between, the last one: ", r.keys)
 }
 
 // clear begins anew: a write was accepted, or a person resumed the route.

@@ -160,7 +160,8 @@ func (s *session) write(ctx context.Context, e *entry) (result schema.Result, fa
 		r.noteFailure(e, err)
 		act, delay := r.retry.next(&p.retry, err, time.Now())
 		if act == reject && r.window.refused(lane, err.Reason) {
-			act = stop
+			s.stopOn(&refusals{r.window.limit, err})
+			return result, nil, false
 		}
 		switch act {
 		case reject:
