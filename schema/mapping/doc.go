@@ -74,6 +74,8 @@
 //	isoDate(x)                          yyyy-MM-dd of a time, of a text that is one,
 //	                                    or of yyyyMMdd; as written, in no other zone
 //
+// optionset, round, localDate and isoDate yield null for null and omit() for omit().
+//
 // Numbers of the event are doubles inside expressions, so arithmetic needs
 // double constants (data.price * 2.0). What an expression yields is written as
 // exact text: 4711, never 4711.0 or 4.711e3. A number that a double cannot hold
