@@ -45,7 +45,7 @@ func (keyMapper) Map(_ context.Context, e *cloudevent.Event) ([]*schema.Write, e
 	}
 	switch {
 	case p.Bad:
-		return nil, &outcome.Error{Verdict: outcome.Reject, Reason: outcome.KeyCharacters, Message: "the key has a slash"}
+		return nil, &outcome.Error{Verdict: outcome.Reject, Reason: outcome.KeyCharacters, Op: "m.key.accountnumber (bridge.yaml:4:7)", Message: "the key has a slash"}
 	case p.Stop:
 		return nil, &outcome.Error{Verdict: outcome.Stop, Reason: outcome.Config}
 	case p.Panic:

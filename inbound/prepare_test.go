@@ -24,7 +24,7 @@ func TestAMessageThatCannotBeAppliedIsRejectedAndTheRouteGoesOn(t *testing.T) {
 		{"not JSON", `{"key":`, outcome.Invalid, "JSON"},
 		{"empty", ``, outcome.Invalid, "JSON"},
 		{"not what the condition expects", `[1]`, outcome.Invalid, "cannot unmarshal"},
-		{"the mapping refuses it", `{"key":"A","bad":true}`, outcome.KeyCharacters, "slash"},
+		{"the mapping refuses it", `{"key":"A","bad":true}`, outcome.KeyCharacters, "m.key.accountnumber (bridge.yaml:4:7): the key has a slash"},
 		{"the mapping panics", `{"key":"A","panic":true}`, outcome.Invalid, "panicked"},
 	}
 	for _, tc := range cases {
@@ -243,4 +243,20 @@ func FuzzAnyMessageHasAFate(f *testing.F) {
 func (r *Route) tracing(m *Message, p prepared) {
 	_, span := r.startSpan(context.Background(), &entry{message: m, prepared: p})
 	span.End()
+}
+
+func TestTheLogNamesThePlaceOfTheMappingThatRefusesAMessage(t *testing.T) {
+	for _, shadow := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := testConfig()
+			cfg.Shadow = shadow
+			h := newBench(t, cfg)
+			h.b.publishRaw(`{"key":"A","bad":true}`)
+			h.start()
+			h.after(time.Second)
+			if !strings.Contains(h.logs.String(), "key_characters: m.key.accountnumber (bridge.yaml:4:7): the key has a slash") {
+				t.Errorf("shadow %v: the log says %s", shadow, h.logs)
+			}
+		})
+	}
 }

@@ -94,11 +94,8 @@ func (r *Route) letter(e *entry) *Letter {
 	l := &Letter{
 		Route: r.cfg.Name, Message: e.message,
 		Verdict: string(err.Verdict), Reason: string(err.Reason),
-		Code: err.Code, Status: err.Status, Text: err.Message,
+		Code: err.Code, Status: err.Status, Text: letterText(e, err),
 		Attempts: p.attempts, First: p.first, Last: p.last,
-	}
-	if l.Text == "" && err.Err != nil {
-		l.Text = err.Err.Error()
 	}
 	if len(e.writes) == 0 {
 		return l

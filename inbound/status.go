@@ -57,9 +57,13 @@ type report struct {
 	lastTime time.Time
 	position FeedState
 	alarm    bool
+	// told is what the log was told of failures that the route recovers from.
+	told map[string]*told
 }
 
-func newReport() report { return report{results: make(map[string]uint64)} }
+func newReport() report {
+	return report{results: make(map[string]uint64), told: make(map[string]*told)}
+}
 
 // Status tells what the route is doing.
 func (r *Route) Status() Status {

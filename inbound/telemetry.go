@@ -87,7 +87,7 @@ func (r *Route) settled(e *entry) {
 	if fate.lettered {
 		r.tel.letters.Add(ctx, 1, r.tel.reason(fate.err.Reason))
 		r.deps.Logger.Warn("message rejected", "sequence", e.message.Sequence,
-			"error", brief(fate.err), "attempts", e.progress.attempts)
+			logReason(e, fate.err), "attempts", e.progress.attempts)
 	}
 	if fate.outcome == Shadowed {
 		r.logShadow(e, fate)
@@ -110,7 +110,7 @@ func (r *Route) settled(e *entry) {
 
 func (r *Route) logShadow(e *entry, fate *settlement) {
 	if fate.err != nil {
-		r.deps.Logger.Info("shadow: the message would be rejected", "sequence", e.message.Sequence, "error", brief(fate.err))
+		r.deps.Logger.Info("shadow: the message would be rejected", "sequence", e.message.Sequence, logReason(e, fate.err))
 		return
 	}
 	if len(e.writes) == 0 {
@@ -133,13 +133,42 @@ func (r *Route) retried(err *outcome.Error) {
 	r.tel.retries.Add(context.Background(), 1, r.tel.reason(err.Reason))
 }
 
+// tellAgain is the time between two log lines about failures of one kind. Every message
+// of a route can meet the same one, several times a second.
+const tellAgain = 10 * time.Second
+
+// told is when the log was told of a kind of failure, and how many followed.
+type told struct {
+	at     time.Time
+	unsaid int
+}
+
 // failed notes a failure that the route recovers from by itself.
 func (r *Route) failed(what string, err error) {
-	text := what + ": " + brief(err)
+	text, now := what+": "+brief(err), time.Now()
 	r.report.mu.Lock()
-	r.report.last, r.report.lastTime = text, time.Now()
+	r.report.last, r.report.lastTime = text, now
+	last := r.report.told[what]
+	if last == nil {
+		last = &told{}
+		r.report.told[what] = last
+	}
+	quiet := now.Sub(last.at) < tellAgain
+	if quiet {
+		last.unsaid++
+	}
+	unsaid := last.unsaid
+	if !quiet {
+		*last = told{at: now}
+	}
 	r.report.mu.Unlock()
-	r.deps.Logger.Warn("failed, and tried again", "error", text)
+	switch {
+	case quiet:
+	case unsaid > 0:
+		r.deps.Logger.Warn("failed, and tried again", "error", text, "more_since_last", unsaid)
+	default:
+		r.deps.Logger.Warn("failed, and tried again", "error", text)
+	}
 }
 
 // noteFailure notes a failed write, and raises the alarm once when the

@@ -2,6 +2,7 @@ package inbound
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -150,4 +151,24 @@ func labels(set attribute.Set) string {
 		s += " " + kv.Value.Emit()
 	}
 	return s
+}
+
+func TestFailuresThatRepeatAreCountedInTheLogAndNotListed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := testConfig()
+		cfg.Receipts = "erp.receipts"
+		h := newBench(t, cfg)
+		h.out.fail = func(int) error { return errors.New("no stream takes the subject") }
+		for range 20 {
+			h.b.publish("A")
+			h.b.publish("B")
+			h.b.publish("C")
+		}
+		h.start()
+		h.after(25 * time.Second)
+		lines := strings.Count(h.logs.String(), "failed, and tried again")
+		if lines != 3 || !strings.Contains(h.logs.String(), "more_since_last=") {
+			t.Errorf("%d lines in 25 s:\n%s", lines, h.logs)
+		}
+	})
 }

@@ -149,7 +149,11 @@ func printLetter(c *common, d *bridge.DeadLetter) error {
 	if d.Waits != "" {
 		add("waits for", "%s", d.Waits)
 	}
-	add("attempts", "%d, %s to %s", d.Tries, d.First.UTC().Format(time.RFC3339), d.Last.UTC().Format(time.RFC3339))
+	if d.Tries > 0 {
+		add("attempts", "%d, %s to %s", d.Tries, d.First.UTC().Format(time.RFC3339), d.Last.UTC().Format(time.RFC3339))
+	} else {
+		add("attempts", "0")
+	}
 	if d.Writes > 0 {
 		add("writes", "%d of %d were accepted", d.Done, d.Writes)
 		for _, path := range d.Accepted {
