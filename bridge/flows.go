@@ -33,6 +33,9 @@ func (b *Bridge) startFlows(ctx context.Context) error {
 	if err := b.provideStreams(ctx); err != nil {
 		return err
 	}
+	if err := b.checkReceipts(ctx); err != nil {
+		return err
+	}
 	if err := b.startBudget(ctx); err != nil {
 		return err
 	}

@@ -105,7 +105,7 @@ func (o *Operator) plan(ctx context.Context, opt ApplyOptions) ([]planned, error
 	}
 	for _, part := range []func(context.Context) ([]planned, error){
 		func(ctx context.Context) ([]planned, error) { return o.planKeys(ctx, cat, missing, opt) },
-		o.planWebhook, o.planStreams, o.planConsumers,
+		o.planWebhook, o.planStreams, o.planConsumers, o.planReceipts,
 	} {
 		more, err := part(ctx)
 		if err != nil {

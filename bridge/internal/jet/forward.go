@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -24,16 +25,28 @@ func (c *Conn) Forwarder(ctx context.Context, subject string) (*Forwarder, error
 	if err := checkSubject(subject); err != nil {
 		return nil, err
 	}
+	taken, err := c.SubjectTaken(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
+	return &Forwarder{c: c, stored: taken}, nil
+}
+
+// SubjectTaken tells whether a stream of this account takes the subject.
+func (c *Conn) SubjectTaken(ctx context.Context, subject string) (bool, error) {
 	started := time.Now()
 	_, err := c.js.StreamNameBySubject(ctx, subject)
 	switch {
 	case err == nil:
-		return &Forwarder{c: c, stored: true}, nil
+		return true, nil
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		return &Forwarder{c: c}, nil
+		return false, nil
 	}
-	return nil, fmt.Errorf("look for the stream of %s: %w", subject, c.explain(err, started))
+	return false, fmt.Errorf("look for the stream of %s: %w", subject, c.explain(err, started))
 }
+
+// Covers tells whether a subject is among those that a filter with wildcards stands for.
+func Covers(filter, subject string) bool { return server.SubjectMatchesFilter(subject, filter) }
 
 // Stored tells whether a stream confirms the copies.
 func (f *Forwarder) Stored() bool { return f.stored }
