@@ -87,6 +87,8 @@ type WebAPIConfig struct {
 	// name of the unmanaged solution it is added to, "" for the default one.
 	PublisherPrefix string
 	Solution        string
+	// HTTP2 lets requests share connections where the server offers HTTP/2.
+	HTTP2 bool
 	// Proxy is http://host:port, or "environment" for HTTPS_PROXY and friends; empty
 	// means none.
 	Proxy string

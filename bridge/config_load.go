@@ -136,6 +136,9 @@ func (r *reader) webapi(m, root *yamltree.Map) {
 		c.TLS = r.tls(m.Map("tls"))
 	}
 	c.Proxy = r.proxy(m)
+	if c.HTTP2 = m.Bool("http2", false); c.HTTP2 && c.Auth.Method == "ntlm" {
+		m.Note("http2", "not with auth.method ntlm, which logs connections in: each request needs one of its own")
+	}
 	r.definitions(m)
 	m.Done()
 }

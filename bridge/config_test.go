@@ -29,7 +29,7 @@ func TestAFullFileSetsEveryField(t *testing.T) {
 	want := Config{
 		Org: "contoso", Prefix: "acme", Provision: "verify", ShutdownGrace: 10 * time.Second,
 		WebAPI: WebAPIConfig{
-			URL: "https://contoso.crm4.dynamics.com", Version: "v9.1", Timeout: 30 * time.Second, MaxInFlight: 10, DailyRequests: 40000, DailyInboundPercent: 60, BatchMax: 100, BatchLinger: 5 * time.Millisecond, ResolveTTL: time.Hour,
+			URL: "https://contoso.crm4.dynamics.com", Version: "v9.1", Timeout: 30 * time.Second, MaxInFlight: 10, HTTP2: true, DailyRequests: 40000, DailyInboundPercent: 60, BatchMax: 100, BatchLinger: 5 * time.Millisecond, ResolveTTL: time.Hour,
 			Auth: AuthConfig{
 				Method:   "client_credentials",
 				TokenURL: "https://login.microsoftonline.com/contoso.example/oauth2/v2.0/token",

@@ -131,7 +131,7 @@ func (b *Bridge) startWebAPI(ctx context.Context) error {
 		Budget: b.budget,
 		TLS:    conf, ProxyURL: proxy, ProxyFromEnvironment: fromEnvironment,
 		URL: w.URL, Version: w.Version, Auth: auth, Timeout: w.Timeout, MaxInFlight: w.MaxInFlight,
-		Batch: webapi.BatchConfig{Max: w.BatchMax, Linger: w.BatchLinger}, ResolveTTL: ttl,
+		Batch: webapi.BatchConfig{Max: w.BatchMax, Linger: w.BatchLinger}, ResolveTTL: ttl, HTTP2: w.HTTP2,
 		Transport: b.opt.transport, Logger: b.log, Meter: b.prov.meter, Tracer: b.prov.tracer,
 	})
 	if err != nil {

@@ -69,7 +69,10 @@ type Config struct {
 	// nothing stands between.
 	ProxyURL             *url.URL
 	ProxyFromEnvironment bool
-	// Transport replaces the own transport; TLS and the proxy are then not used.
+	// HTTP2 lets the own transport speak HTTP/2 where the server offers it; requests
+	// then share few connections. NTLM, which logs connections in, refuses it.
+	HTTP2 bool
+	// Transport replaces the own transport; TLS, the proxy and HTTP2 are then not used.
 	// NTLM, which needs connections of its own, refuses it.
 	Transport http.RoundTripper
 	// Logger, Meter and Tracer may be nil.

@@ -17,6 +17,9 @@ func transportFor(cfg Config, r root) (http.RoundTripper, error) {
 		if cfg.Transport != nil {
 			return nil, errors.New("web api: NTLM logs connections in and needs its own; leave out the transport")
 		}
+		if cfg.HTTP2 {
+			return nil, errors.New("web api: NTLM logs connections in and HTTP/2 shares them; switch HTTP/2 off")
+		}
 		return newNTLMPool(login, cfg, r.origin()+r.path+"WhoAmI"), nil
 	}
 	if cfg.Transport != nil {
@@ -25,12 +28,13 @@ func transportFor(cfg Config, r root) (http.RoundTripper, error) {
 	return newTransport(cfg), nil
 }
 
-// newTransport makes the connection pool. HTTP/2 is left out on purpose: the
+// newTransport makes the connection pool. HTTP/2 is left out unless asked for: the
 // service counts its limits per web server and spreads connections over servers,
 // so that one connection for all requests would reach one server only.
 func newTransport(cfg Config) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(cfg.HTTP2)
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
 	if cfg.TLS != nil {
 		conf = cfg.TLS.Clone()
