@@ -2,169 +2,168 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
-	"syscall"
+	"strings"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
-
-	"cebridge/bridge/internal/jet"
-	"cebridge/bridge/sim"
 )
 
 // Options of a run.
 type Options struct {
-	// Rows of the outbound case, Messages of the inbound one.
+	// Rows of the outbound cases, Messages of the inbound ones, Rings of the doorbell.
 	Rows     int
 	Messages int
-	// RowBytes is the approximate size of one row as the Web API sends it.
+	Rings    int
+	// RowBytes is the approximate size of one row as the Web API sends it; 0: the
+	// sizes of the table in the package's documentation.
 	RowBytes int
 	// InFlight is the number of requests running at once; Latency is how long the
-	// simulator takes for each. Without them the inbound cases are those of the
-	// table in the package's documentation.
+	// simulator takes for each. Without them the inbound cases are those of the table.
 	InFlight int
 	Latency  time.Duration
 	// Batch is the number of writes in one $batch of the inbound batch case.
 	Batch int
-	// Only is Inbound or Outbound; "" measures both.
-	Only string
+	// Idle is how long idle tables are watched, Poll the time between two looks at one.
+	Idle time.Duration
+	Poll time.Duration
+	// Only holds beginnings of the names of cases; without any all are measured.
+	Only []string
 	// Dir holds the stores; "" takes a temporary directory.
 	Dir string
+	// Profile is a directory for processor profiles of the bridge, one file a case;
+	// "" for none. Profiling costs what is measured some of its time.
+	Profile string
 	// Progress receives a line per case; nil for none.
 	Progress io.Writer
-	Logger   *slog.Logger
+	// Child makes the command that calls Work with the given arguments, in a process
+	// of its own.
+	Child func(args ...string) *exec.Cmd
 }
 
-// Result is one case: rates are items per second.
-type Result struct {
-	Name  string  `json:"name"`
-	Items int     `json:"items"`
-	Ours  float64 `json:"ours"`
-	Limit float64 `json:"limit"`
-	Ratio float64 `json:"ratio"`
-	// CPU is the processor time per item in microseconds while the bridge ran, and
-	// LimitCPU while the raw loop did; both include the simulator and, for CPU and
-	// the outbound limit, the JetStream server, which run in the same process.
-	CPU      float64 `json:"cpu_us_per_item"`
-	LimitCPU float64 `json:"limit_cpu_us_per_item"`
-	// Connections is how many the simulator accepted from the bridge (inbound only).
-	Connections int64 `json:"connections,omitempty"`
-	// RSS is the resident size of the process after the bridge ran, servers included.
-	RSS float64 `json:"rss_mib"`
-}
-
-// The directions.
+// The directions, as Only may name them.
 const (
 	Inbound  = "inbound"
 	Outbound = "outbound"
 )
 
-// kase is one case.
-type kase func(context.Context, Options) (Result, error)
+// Result is one case.
+type Result struct {
+	Name string `json:"name"`
+	// Unit of Ours and Limit: items per second, milliseconds, or else.
+	Unit  string  `json:"unit"`
+	Items int     `json:"items"`
+	Ours  float64 `json:"ours"`
+	Limit float64 `json:"limit"`
+	// Ratio says how near the limit is: ours / limit of a rate, limit / ours of a time
+	// or a cost, so that 1 is the raw loop and less is worse.
+	Ratio float64 `json:"ratio"`
+	// CPU is the processor time per item in microseconds of the process with nothing
+	// but the bridge in it, LimitCPU that of the raw loop's.
+	CPU      float64 `json:"cpu_us,omitempty"`
+	LimitCPU float64 `json:"limit_cpu_us,omitempty"`
+	// RSS is the peak resident size of those processes; HalfRSS is what the bridge's
+	// was when half the items were done: flat memory means that the two hardly differ.
+	RSS      float64 `json:"rss_mib,omitempty"`
+	HalfRSS  float64 `json:"half_rss_mib,omitempty"`
+	LimitRSS float64 `json:"limit_rss_mib,omitempty"`
+	// Connections is how many the simulator accepted (inbound only).
+	Connections      int64 `json:"connections,omitempty"`
+	LimitConnections int64 `json:"limit_connections,omitempty"`
+	// Owed is what is promised of the case.
+	Owed []Owed `json:"owed"`
+}
 
-func cases(o Options) []kase {
-	var list []kase
-	if o.Only != Inbound {
-		list = append(list, outboundLoad)
+// kase is one case; it may give several results.
+type kase struct {
+	name string
+	run  func(context.Context, Options) ([]Result, error)
+}
+
+func (o Options) wants(name string) bool {
+	for _, begin := range o.Only {
+		if strings.HasPrefix(name, begin) {
+			return true
+		}
 	}
-	if o.Only != Outbound {
-		list = append(list, inboundCases(o)...)
+	return len(o.Only) == 0
+}
+
+// Names are the names of the cases that the options ask for.
+func Names(o Options) (names []string) {
+	for _, c := range cases(o) {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+func cases(o Options) (list []kase) {
+	all := append(outboundCases(o), doorbellCase(), idleCase())
+	for _, c := range append(all, inboundCases(o)...) {
+		if o.wants(c.name) {
+			list = append(list, c)
+		}
 	}
 	return list
 }
 
 // Run measures every case.
 func Run(ctx context.Context, o Options) (results []Result, err error) {
-	if o.Dir == "" {
-		dir, err := os.MkdirTemp("", "cebridge-bench-")
-		if err != nil {
-			return nil, fmt.Errorf("make a directory: %w", err)
-		}
-		defer os.RemoveAll(dir)
-		o.Dir = dir
+	if o.Child == nil {
+		return nil, errors.New("bench: no way to start a process is given")
 	}
-	if o.Progress == nil {
-		o.Progress = io.Discard
+	list := cases(o)
+	if len(list) == 0 {
+		return nil, fmt.Errorf("bench: no case begins with %s", strings.Join(o.Only, " or "))
 	}
-	for i, c := range cases(o) {
+	done, err := o.prepare()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	for i, c := range list {
 		o := o
 		o.Dir = filepath.Join(o.Dir, strconv.Itoa(i))
-		r, err := c(ctx, o)
-		if err != nil {
-			return results, err
+		if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+			return results, fmt.Errorf("bench %s: %w", c.name, err)
 		}
-		r.Ratio = r.Ours / r.Limit
-		fmt.Fprintf(o.Progress, "%s: ours %.0f/s, limit %.0f/s, ratio %.2f, %.0f us/item\n", r.Name, r.Ours, r.Limit, r.Ratio, r.CPU)
-		results = append(results, r)
+		rs, err := c.run(ctx, o)
+		if err != nil {
+			return results, fmt.Errorf("bench %s: %w", c.name, err)
+		}
+		for j := range rs {
+			rs[j].Owed = owed(rs[j])
+			fmt.Fprintln(o.Progress, rs[j])
+		}
+		results = append(results, rs...)
+		if err := os.RemoveAll(o.Dir); err != nil {
+			return results, fmt.Errorf("bench %s: %w", c.name, err)
+		}
 	}
 	return results, nil
 }
 
-// stage is a simulator and a JetStream server.
-type stage struct {
-	sim  *sim.Server
-	url  string
-	nats *jet.Embedded
-	conn *jet.Conn
-	js   jetstream.JetStream
+// prepare fills in what is missing; the returned function removes it again.
+func (o *Options) prepare() (func(), error) {
+	if o.Progress == nil {
+		o.Progress = io.Discard
+	}
+	if o.Dir != "" {
+		return func() {}, nil
+	}
+	dir, err := os.MkdirTemp("", "cebridge-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("bench: make a directory: %w", err)
+	}
+	o.Dir = dir
+	return func() { os.RemoveAll(dir) }, nil
 }
 
-func newStage(ctx context.Context, o Options, name string, faults *sim.Faults) (s *stage, err error) {
-	s = &stage{}
-	defer func() {
-		if err != nil {
-			s.close()
-			err = fmt.Errorf("bench %s: %w", name, err)
-		}
-	}()
-	if s.sim, err = sim.New(sim.Options{Faults: faults}); err != nil {
-		return s, err
-	}
-	if s.url, err = s.sim.Start("127.0.0.1:0"); err != nil {
-		return s, err
-	}
-	if s.nats, err = jet.StartEmbedded(jet.EmbeddedOptions{StoreDir: filepath.Join(o.Dir, name), Port: -1}); err != nil {
-		return s, err
-	}
-	if s.conn, err = jet.Connect(ctx, jet.Config{URLs: []string{s.nats.URL()}, Name: "bench"}); err != nil {
-		return s, err
-	}
-	s.js, err = jetstream.New(s.conn.NATS())
-	return s, err
-}
-
-func (s *stage) close() {
-	if s.conn != nil {
-		s.conn.Close()
-	}
-	if s.nats != nil {
-		s.nats.Stop()
-	}
-	if s.sim != nil {
-		s.sim.Close()
-	}
-}
-
-// cpuTime is the processor time this process has used.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// measure runs fn and returns items per second and processor time per item.
-func measure(items int, fn func() error) (rate, cpu float64, err error) {
-	cpu0, start := cpuTime(), time.Now()
-	if err := fn(); err != nil {
-		return 0, 0, err
-	}
-	elapsed := time.Since(start)
-	return float64(items) / elapsed.Seconds(), float64((cpuTime() - cpu0).Nanoseconds()) / 1000 / float64(items), nil
+// String is a line for people.
+func (r Result) String() string {
+	return fmt.Sprintf("%s: ours %.4g, limit %.4g %s, ratio %.2f", r.Name, r.Ours, r.Limit, r.Unit, r.Ratio)
 }

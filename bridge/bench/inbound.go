@@ -3,21 +3,14 @@ package bench
 import (
 	"context"
 	"encoding/json"
-	"encoding/pem"
+	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
+	"github.com/nats-io/nats.go/jetstream"
 
-	"cebridge/bridge"
 	"cebridge/bridge/sim"
-	"cebridge/inbound"
 )
 
 // inboundCase is one way of writing.
@@ -25,52 +18,68 @@ type inboundCase struct {
 	latency  time.Duration
 	inFlight int
 	batch    int // 1: single requests
-	tls      bool
+	tls      int // the HTTP version spoken over TLS; 0 is without TLS
 }
 
 func (c inboundCase) name() string {
 	switch {
 	case c.batch > 1:
 		return fmt.Sprintf("inbound-batch%d-%s-%d", c.batch, c.latency, c.inFlight)
-	case c.tls:
-		return fmt.Sprintf("inbound-patch-tls-%s-%d", c.latency, c.inFlight)
+	case c.tls > 0:
+		return fmt.Sprintf("inbound-patch-tls%d-%s-%d", c.tls, c.latency, c.inFlight)
 	}
 	return fmt.Sprintf("inbound-patch-%s-%d", c.latency, c.inFlight)
 }
 
 // inboundCases are those that the options ask for, or the table.
-func inboundCases(o Options) []kase {
+func inboundCases(o Options) (list []kase) {
 	const ms = time.Millisecond
 	table := []inboundCase{
-		{5 * ms, 52, 1, false}, {5 * ms, 256, 1, false}, {20 * ms, 52, 1, false}, {20 * ms, 256, 1, false},
-		{5 * ms, 52, 1, true}, {5 * ms, 8, o.Batch, false},
+		{5 * ms, 52, 1, 0}, {5 * ms, 256, 1, 0}, {20 * ms, 52, 1, 0}, {20 * ms, 256, 1, 0},
+		{5 * ms, 52, 1, 1}, {5 * ms, 52, 1, 2}, {5 * ms, 8, o.Batch, 0},
 	}
 	if o.InFlight > 0 {
-		table = []inboundCase{{o.Latency, o.InFlight, 1, false}, {o.Latency, o.InFlight, o.Batch, false}}
+		table = []inboundCase{
+			{o.Latency, o.InFlight, 1, 0}, {o.Latency, o.InFlight, 1, 1}, {o.Latency, o.InFlight, 1, 2}, {o.Latency, o.InFlight, o.Batch, 0},
+		}
 	}
-	var list []kase
 	for _, c := range table {
 		if c.batch > 0 {
-			list = append(list, c.run)
+			list = append(list, kase{c.name(), c.run})
 		}
 	}
 	return list
 }
 
-// maxConcurrency is the most writes that a route may make at once.
-const maxConcurrency = 1000
+const (
+	// maxConcurrency is the most writes that a route may make at once.
+	maxConcurrency = 1000
+	sourceStream   = "BENCH"
+	rawConsumer    = "raw"
+	// batchShare is how many times more messages the batch case has: they pass faster.
+	batchShare = 5
+)
 
-func (c inboundCase) run(ctx context.Context, o Options) (Result, error) {
-	res := Result{Name: c.name(), Items: o.Messages}
+func (c inboundCase) run(ctx context.Context, o Options) ([]Result, error) {
+	if c.batch > 1 {
+		o.Messages *= batchShare
+	}
+	res := Result{Name: c.name(), Unit: "messages/s", Items: o.Messages}
 	faults := sim.NewFaults(1)
-	s, err := newStage(ctx, o, "inbound", faults)
+	s, err := newStage(ctx, o, lazySync, sim.Options{Faults: faults})
 	if err != nil {
-		return res, err
+		return nil, err
 	}
 	defer s.close()
-	front, err := s.front(c, o.Dir)
+	if err := s.records(o.Messages); err != nil {
+		return nil, err
+	}
+	if err := s.publish(ctx, o.Messages); err != nil {
+		return nil, err
+	}
+	front, err := newFront(s.sim.Handler(), c.tls, o.Dir)
 	if err != nil {
-		return res, fmt.Errorf("bench inbound: %w", err)
+		return nil, err
 	}
 	defer front.close()
 	if c.latency > 0 {
@@ -80,108 +89,80 @@ func (c inboundCase) run(ctx context.Context, o Options) (Result, error) {
 		}
 		faults.Add(sim.Rule{Kind: sim.FaultLatency, Method: method, Delay: c.latency})
 	}
-	if err := s.publish(ctx, o.Messages); err != nil {
-		return res, fmt.Errorf("bench inbound: %w", err)
+	ours, err := c.ours(ctx, s, front, o.Messages)
+	if err != nil {
+		return nil, err
 	}
-	cfg, err := bridge.ParseConfig("bench.yaml", fmt.Appendf(nil, `
+	res.Connections = front.connections.Load()
+	limit, err := c.limit(ctx, s, front, o.Messages)
+	if err != nil {
+		return nil, fmt.Errorf("raw loop: %w", err)
+	}
+	res.LimitConnections = front.connections.Load() - res.Connections
+	res.take(ours, limit)
+	return []Result{res}, nil
+}
+
+func (c inboundCase) ours(ctx context.Context, s *stage, f *front, n int) (fig figures, err error) {
+	p, err := s.bridge(c.name(), fmt.Sprintf(`
 org: %s
 webapi: {url: "%s", max_in_flight: %d, batch: {max: %d}%s}
 nats: {urls: ["%s"]}
 inbound:
   routes:
     bench:
-      stream: BENCH
+      stream: %s
       start: all
       concurrency: %d
       table: account
       key: {accountnumber: data.id}
       columns: {name: data.name}
-`, benchOrg, front.url, c.inFlight, c.batch, front.trust, s.nats.URL(), min(maxConcurrency, c.inFlight*c.batch)))
+`, benchOrg, f.url, c.inFlight, c.batch, f.settings(), s.nats.URL(), sourceStream, min(maxConcurrency, c.inFlight*c.batch)))
 	if err != nil {
-		return res, err
+		return fig, err
 	}
-	var written, failed, first atomic.Int64
-	var last time.Time
-	all := make(chan struct{})
-	b, err := bridge.New(cfg, bridge.WithLogger(o.Logger), bridge.WithSettled(func(_ string, m inbound.Settled) {
-		if m.Err != nil {
-			failed.Add(1)
-		}
-		n := written.Add(1)
-		if n == 1 {
-			first.Store(time.Now().UnixNano())
-		}
-		if n == int64(o.Messages) {
-			last = time.Now()
-			close(all)
-		}
-	}))
-	if err != nil {
-		return res, err
+	defer p.stop(&err)
+	if fig, err = p.follow(ctx, n, s.acknowledged(n, "")); err != nil {
+		return fig, err
 	}
-	_, res.CPU, err = measure(o.Messages, func() error {
-		if err := b.Start(ctx); err != nil {
-			return err
-		}
-		select {
-		case <-all:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if dead, err := s.messages(ctx, names.DeadStream()); err != nil || dead > 0 {
+		return fig, errors.Join(fmt.Errorf("%d messages were not written", dead), err)
+	}
+	return fig, s.inOrder(n)
+}
+
+func (c inboundCase) limit(ctx context.Context, s *stage, f *front, n int) (fig figures, err error) {
+	p, err := s.raw(job{
+		Kind: jobWrites, URL: f.url, CA: f.authority, HTTP2: f.http2, Items: n, InFlight: c.inFlight, Batch: c.batch,
 	})
-	res.Connections, res.RSS = front.connections.Load(), residentMiB()
-	if stopErr := b.Stop(context.WithoutCancel(ctx)); err == nil {
-		err = stopErr
-	}
-	if err == nil && failed.Load() > 0 {
-		err = fmt.Errorf("%d messages were not written", failed.Load())
-	}
 	if err != nil {
-		return res, fmt.Errorf("bench inbound: %w", err)
+		return fig, err
 	}
-	// Starting a bridge takes longer than many writes and is no part of their rate.
-	res.Ours = float64(max(o.Messages-1, 1)) / max(last.Sub(time.Unix(0, first.Load())).Seconds(), 1e-9)
-	res.Limit, res.LimitCPU, err = c.rawWrites(ctx, s, front, o.Messages)
-	if err != nil {
-		return res, fmt.Errorf("bench inbound limit: %w", err)
-	}
-	return res, nil
+	defer p.stop(&err)
+	return p.follow(ctx, n, s.acknowledged(n, rawConsumer))
 }
 
-// front is the simulator behind a listener that counts connections.
-type front struct {
-	server      *httptest.Server
-	url         string
-	trust       string // what the configuration says to trust the certificate
-	connections atomic.Int64
-}
-
-func (s *stage) front(c inboundCase, dir string) (*front, error) {
-	f := &front{server: httptest.NewUnstartedServer(s.sim.Handler())}
-	f.server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			f.connections.Add(1)
+// acknowledged counts the messages that the raw loop's consumer has done with, or that
+// of the bridge, which is the first and whose name is not known.
+func (s *stage) acknowledged(n int, name string) func(context.Context) (int, error) {
+	return func(ctx context.Context) (int, error) {
+		stream, err := s.js.Stream(ctx, sourceStream)
+		if err != nil {
+			return 0, err
+		}
+		for list := stream.ListConsumers(ctx); ; {
+			info, ok := <-list.Info()
+			if !ok {
+				return 0, list.Err()
+			}
+			if name == "" || info.Name == name {
+				for range list.Info() { // to its end: somebody sends
+				}
+				return n - int(info.NumPending) - info.NumAckPending, nil
+			}
 		}
 	}
-	if !c.tls {
-		f.server.Start()
-		f.url = f.server.URL
-		return f, nil
-	}
-	f.server.StartTLS()
-	f.url = f.server.URL
-	file := filepath.Join(dir, "authority.pem")
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.server.Certificate().Raw})
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		f.close()
-		return nil, err
-	}
-	f.trust = fmt.Sprintf(", tls: {ca_file: %q}", file)
-	return f, nil
 }
-
-func (f *front) close() { f.server.Close() }
 
 // hotKeys take a tenth of the messages together.
 const hotKeys = 100
@@ -194,25 +175,66 @@ func key(i int) string {
 	return fmt.Sprintf("B%06d", i%5000)
 }
 
+func name(i int) string { return fmt.Sprintf("Contoso %d", i) }
+
+// newest is the last message of every key.
+func newest(n int) map[string]int {
+	last := map[string]int{}
+	for i := range n {
+		last[key(i)] = i
+	}
+	return last
+}
+
+// records makes the record of every key, so that all writes are updates.
+func (s *stage) records(n int) error {
+	var keys []string
+	for k := range newest(n) {
+		keys = append(keys, k)
+	}
+	return s.sim.Seed("account", len(keys), func(i int) map[string]any {
+		return map[string]any{"accountnumber": keys[i], "name": "Contoso"}
+	})
+}
+
+// inOrder fails when a record does not have what its last message says.
+func (s *stage) inOrder(n int) error {
+	for k, i := range newest(n) {
+		id, _ := s.sim.FindByKey("account", map[string]any{"accountnumber": k})
+		row, ok := s.sim.Row("account", id)
+		if !ok || row["name"] != name(i) {
+			return fmt.Errorf("record %s has the name %v, the last message of its key says %s", k, row["name"], name(i))
+		}
+	}
+	return nil
+}
+
 func (s *stage) publish(ctx context.Context, n int) error {
-	if err := s.conn.EnsureSourceStream(ctx, "apply", "BENCH", []string{"bench.>"}, 1); err != nil {
+	if err := s.conn.EnsureSourceStream(ctx, "apply", sourceStream, []string{"bench.>"}, 1); err != nil {
 		return err
 	}
-	// With an fsync per message one at a time would take longer than the case.
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(64)
+	// In order, which is what the records are held against in the end.
+	stored := make([]jetstream.PubAckFuture, n)
 	for i := range n {
 		body, err := json.Marshal(map[string]any{
 			"specversion": "1.0", "id": fmt.Sprint(i), "source": "/bench", "type": "com.example.bench",
-			"data": map[string]any{"id": key(i), "name": fmt.Sprintf("Contoso %d", i)},
+			"data": map[string]any{"id": key(i), "name": name(i)},
 		})
 		if err != nil {
 			return err
 		}
-		g.Go(func() error {
-			_, err := s.js.Publish(ctx, "bench.customer", body)
+		if stored[i], err = s.js.PublishAsync("bench.customer", body); err != nil {
 			return err
-		})
+		}
 	}
-	return g.Wait()
+	for _, f := range stored {
+		select {
+		case <-f.Ok():
+		case err := <-f.Err():
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }

@@ -1,26 +1,67 @@
 package bench
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"net/http"
 	"strings"
-	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"cebridge/bridge"
-	"cebridge/outbound"
-	"cebridge/schema"
+	"cebridge/bridge/sim"
 )
 
-const (
-	benchOrg = "bench"
-	pageSize = 5000
-)
+// outboundCase is one way of reading a table.
+type outboundCase struct {
+	rowBytes int
+	always   bool // every acknowledged message is on the disk
+	delta    bool // the changes of a loaded table, not its load
+}
+
+// mostChanged bounds the rows of the delta cases: each is written twice beforehand.
+const mostChanged = 200_000
+
+func (c outboundCase) name() string {
+	kind, sync := "load", ""
+	if c.delta {
+		kind = "delta"
+	}
+	if c.always {
+		sync = "-sync-always"
+	}
+	return fmt.Sprintf("outbound-%s-%dB%s", kind, c.rowBytes, sync)
+}
+
+// outboundCases are those of the size that the options ask for, or the table.
+func outboundCases(o Options) (list []kase) {
+	table := []outboundCase{{rowBytes: 400}, {rowBytes: 2048}, {rowBytes: 400, always: true}, {rowBytes: 400, delta: true}}
+	if o.RowBytes > 0 {
+		table = []outboundCase{{rowBytes: o.RowBytes}, {rowBytes: o.RowBytes, always: true}, {rowBytes: o.RowBytes, delta: true}}
+	}
+	for _, c := range table {
+		list = append(list, kase{c.name(), c.run})
+	}
+	return list
+}
+
+const tableColumns = "name,accountnumber,description,modifiedon,versionnumber"
+
+func (s *stage) query() string { return s.url + "/api/data/v9.2/accounts?$select=" + tableColumns }
+
+// config is a bridge that follows the table account.
+func (s *stage) config(more string) string {
+	return fmt.Sprintf(`org: %s
+webapi: {url: "%s"}
+nats: {urls: ["%s"]}
+outbound:
+  type_prefix: com.contoso.crm
+  tables:
+    account: {columns: [name, accountnumber, description], poll: 1h, page_size: %d}
+%s`, benchOrg, s.url, s.nats.URL(), pageSize, more)
+}
 
 // accounts fills the simulator with n rows of about size bytes.
 func (s *stage) accounts(n, size int) error {
@@ -31,189 +72,141 @@ func (s *stage) accounts(n, size int) error {
 	})
 }
 
-func outboundConfig(s *stage) (bridge.Config, error) {
-	return bridge.ParseConfig("bench.yaml", fmt.Appendf(nil, `
-org: %s
-webapi: {url: "%s"}
-nats: {urls: ["%s"]}
-outbound:
-  type_prefix: com.contoso.crm
-  tables:
-    account: {columns: [name, accountnumber, description], poll: 1h, page_size: %d}
-`, benchOrg, s.url, s.nats.URL(), pageSize))
-}
-
-func outboundLoad(ctx context.Context, o Options) (Result, error) {
-	res := Result{Name: fmt.Sprintf("outbound-load-%dB", o.RowBytes), Items: o.Rows}
-	s, err := newStage(ctx, o, "outbound", nil)
+func (c outboundCase) run(ctx context.Context, o Options) (rs []Result, err error) {
+	res := Result{Name: c.name(), Unit: "rows/s", Items: o.Rows}
+	sync := lazySync
+	if c.always {
+		sync = 0
+	}
+	s, err := newStage(ctx, o, sync, sim.Options{})
 	if err != nil {
-		return res, err
+		return nil, err
 	}
 	defer s.close()
-	if err := s.accounts(o.Rows, o.RowBytes); err != nil {
-		return res, err
+	raw := job{Kind: jobPages, Links: []string{s.query()}}
+	if c.delta {
+		res.Items = min(o.Rows, mostChanged)
 	}
-	cfg, err := outboundConfig(s)
-	if err != nil {
-		return res, err
+	raw.Items = res.Items
+	if err := s.accounts(res.Items, c.rowBytes); err != nil {
+		return nil, err
 	}
-	res.Ours, res.CPU, err = measure(o.Rows, func() error {
-		b, err := bridge.New(cfg, bridge.WithLogger(o.Logger))
-		if err != nil {
-			return err
+	before := 0
+	if c.delta {
+		if before, raw.Links[0], err = s.change(ctx, res.Items); err != nil {
+			return nil, err
 		}
-		if err := b.Start(ctx); err != nil {
-			return err
-		}
-		defer b.Stop(context.WithoutCancel(ctx))
-		return s.await(ctx, func() bool {
-			t := b.Status().Tables
-			return len(t) == 1 && t[0].Events["loaded"] >= int64(o.Rows)
-		})
-	})
-	if err != nil {
-		return res, fmt.Errorf("bench outbound: %w", err)
 	}
-	res.RSS = residentMiB()
-	res.Limit, res.LimitCPU, err = s.rawLoad(ctx, o)
-	return res, err
+	ours, err := s.ours(ctx, res.Name, before, res.Items)
+	if err != nil {
+		return nil, err
+	}
+	if raw.Header, raw.Data, err = s.sample(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.js.DeleteStream(ctx, names.EventStream()); err != nil {
+		return nil, err
+	}
+	limit, err := s.limit(ctx, raw)
+	if err != nil {
+		return nil, fmt.Errorf("raw loop: %w", err)
+	}
+	res.take(ours, limit)
+	return []Result{res}, nil
 }
 
-// await waits until done says so. The bridge's own counts change at every commit,
-// so a short tick costs no accuracy that matters.
-func (s *stage) await(ctx context.Context, done func() bool) error {
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
-	return nil
+// take fills in the figures of a rate.
+func (r *Result) take(ours, limit figures) {
+	r.Ours, r.CPU, r.RSS, r.HalfRSS = ours.rate, ours.cpu, ours.peak, ours.halfway
+	r.Limit, r.LimitCPU, r.LimitRSS = limit.rate, limit.cpu, limit.peak
+	r.Ratio = r.Ours / r.Limit
 }
 
-// rawLoad drains the same pages and commits the same messages, and does nothing else.
-func (s *stage) rawLoad(ctx context.Context, o Options) (rate, cpu float64, err error) {
-	sample, err := s.sample(ctx, o.Rows)
+// ours has a bridge publish items more events than the stream has messages already.
+func (s *stage) ours(ctx context.Context, name string, before, items int) (f figures, err error) {
+	p, err := s.bridge(name, s.config(""))
 	if err != nil {
-		return 0, 0, fmt.Errorf("bench outbound limit: %w", err)
+		return f, err
 	}
-	names := schema.Names{Prefix: "raw", Org: benchOrg}
-	if _, err := s.js.CreateStream(ctx, jetstream.StreamConfig{
-		Name: names.EventStream(), Subjects: names.EventSubjects(), Storage: jetstream.FileStorage,
-		MaxMsgsPerSubject: 8, AllowAtomicPublish: true, AllowMsgTTL: true, AllowRollup: true, AllowDirect: true,
+	defer p.stop(&err)
+	if before == 0 {
+		before = 1 // the checkpoint
+	}
+	return p.follow(ctx, items, s.stored(names.EventStream(), before))
+}
+
+func (s *stage) limit(ctx context.Context, j job) (f figures, err error) {
+	if err := s.rawStream(ctx); err != nil {
+		return f, err
+	}
+	p, err := s.raw(j)
+	if err != nil {
+		return f, err
+	}
+	defer p.stop(&err)
+	return p.follow(ctx, j.Items, s.stored(rawNames.EventStream(), 1))
+}
+
+// change loads the table, ends the bridge, and changes every row. It returns how many
+// messages the stream has then and the delta link that shows the changes.
+func (s *stage) change(ctx context.Context, rows int) (messages int, link string, err error) {
+	if _, err := s.ours(ctx, "", 0, rows); err != nil {
+		return 0, "", err
+	}
+	r := reader{client: &http.Client{}}
+	defer r.client.CloseIdleConnections()
+	if link, err = r.deltaLink(ctx, s.query()); err != nil {
+		return 0, "", err
+	}
+	var ids []string
+	if err := s.sim.Rows("account", func(id string, _ map[string]any) bool {
+		ids = append(ids, id)
+		return true
 	}); err != nil {
-		return 0, 0, err
+		return 0, "", err
 	}
-	log := s.conn.Log(names.EventStream())
-	rate, cpu, err = measure(o.Rows, func() error {
-		pages := make(chan error, 1) // one page ahead
-		go func() {
-			defer close(pages)
-			s.drainPages(ctx, pages)
-		}()
-		var fence uint64
-		for err := range pages {
-			if err != nil {
-				return err
-			}
-			n := min(pageSize, len(sample))
-			for part := sample[:n]; len(part) > 0; {
-				k := min(outbound.MaxBatch-1, len(part))
-				fence, err = log.Commit(ctx, outbound.Batch{
-					Messages:   part[:k],
-					Checkpoint: outbound.Message{Subject: names.Checkpoint("account"), Data: make([]byte, 500)},
-					Expected:   fence,
-				})
-				if err != nil {
-					return err
-				}
-				part = part[k:]
-			}
-			sample = sample[n:]
+	for i, id := range ids {
+		if err := s.sim.Update("account", id, map[string]any{"name": fmt.Sprintf("Contoso Branch %d, new", i)}); err != nil {
+			return 0, "", err
 		}
-		return nil
-	})
-	if err != nil {
-		return 0, 0, fmt.Errorf("bench outbound limit: %w", err)
+		if i%1000 == 0 && ctx.Err() != nil {
+			return 0, "", ctx.Err()
+		}
 	}
-	return rate, cpu, nil
+	messages, err = s.messages(ctx, names.EventStream())
+	return messages, link, err
 }
 
-// sample reads the first message we published and makes n like it.
-func (s *stage) sample(ctx context.Context, n int) ([]outbound.Message, error) {
-	stream, err := s.js.Stream(ctx, schema.Names{Prefix: "crm", Org: benchOrg}.EventStream())
+// sample is the newest event of the stream, without what the server added.
+func (s *stage) sample(ctx context.Context) (nats.Header, []byte, error) {
+	stream, err := s.js.Stream(ctx, names.EventStream())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	first, err := stream.GetMsg(ctx, 1)
+	m, err := s.newest(ctx, stream)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	header := map[string][]string{}
-	for name, values := range first.Header {
-		if !strings.HasPrefix(name, "Nats-") {
-			header[name] = values
+	header := nats.Header(maps.Clone(m.Header))
+	for name := range header {
+		if strings.HasPrefix(name, "Nats-") {
+			delete(header, name)
 		}
 	}
-	names := schema.Names{Prefix: "raw", Org: benchOrg}
-	out := make([]outbound.Message, n)
-	for i := range out {
-		out[i] = outbound.Message{
-			Subject: names.Record("account", fmt.Sprintf("00000000-0000-0000-0000-%012d", i)), Header: header, Data: first.Data,
-		}
-	}
-	return out, nil
+	return header, m.Data, nil
 }
 
-// drainPages follows the links of a tracked query without reading the rows.
-func (s *stage) drainPages(ctx context.Context, pages chan<- error) {
-	client := &http.Client{}
-	defer client.CloseIdleConnections()
-	url := s.url + "/api/data/v9.2/accounts?$select=name,accountnumber,description,modifiedon,versionnumber"
-	var buf bytes.Buffer
-	for url != "" {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err == nil {
-			req.Header.Set("Prefer", fmt.Sprintf("odata.track-changes,odata.maxpagesize=%d", pageSize))
-			err = drain(client, req, &buf)
+// newest looks back over the checkpoints, which stand between and behind the events.
+func (s *stage) newest(ctx context.Context, stream jetstream.Stream) (*jetstream.RawStreamMsg, error) {
+	events := strings.TrimSuffix(names.Table("account"), "*")
+	for seq := stream.CachedInfo().State.LastSeq; seq > 0; seq-- {
+		m, err := stream.GetMsg(ctx, seq)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue // the hole that an older checkpoint left
 		}
-		pages <- err
-		if err != nil {
-			return
+		if err != nil || strings.HasPrefix(m.Subject, events) {
+			return m, err
 		}
-		url = nextLink(buf.Bytes())
 	}
-}
-
-func drain(client *http.Client, req *http.Request, buf *bytes.Buffer) error {
-	res, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	buf.Reset()
-	if _, err := io.Copy(buf, res.Body); err != nil {
-		return err
-	}
-	if res.StatusCode >= 300 {
-		return fmt.Errorf("%s %s: status %d", req.Method, req.URL.Path, res.StatusCode)
-	}
-	return nil
-}
-
-// nextLink finds the link without decoding the page.
-func nextLink(page []byte) string {
-	const name = `"@odata.nextLink":`
-	i := bytes.LastIndex(page, []byte(name))
-	if i < 0 {
-		return ""
-	}
-	var link string
-	if json.NewDecoder(bytes.NewReader(page[i+len(name):])).Decode(&link) != nil {
-		return ""
-	}
-	return link
+	return nil, errors.New("the stream has no event")
 }

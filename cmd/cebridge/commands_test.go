@@ -124,28 +124,3 @@ func TestAFaultyFileOfTheSimulatorEndsWith78AndThePlace(t *testing.T) {
 		t.Errorf("code %d: %s", code, errs)
 	}
 }
-
-func TestBenchPrintsBothRatesAndTheirRatio(t *testing.T) {
-	t.Parallel()
-	code, out, errs := once(t, "bench", "--rows", "2000", "--messages", "200", "--in-flight", "8", "--batch", "20", "--latency", "1ms", "--output", "json")
-	if code != 0 {
-		t.Fatalf("code %d: %s", code, errs)
-	}
-	var results []struct {
-		Name               string
-		Ours, Limit, Ratio float64
-	}
-	if err := json.Unmarshal([]byte(out), &results); err != nil {
-		t.Fatalf("%v in %s", err, out)
-	}
-	var names []string
-	for _, r := range results {
-		names = append(names, r.Name)
-		if r.Ours <= 0 || r.Limit <= 0 || r.Ratio < 0.99*r.Ours/r.Limit || r.Ratio > 1.01*r.Ours/r.Limit {
-			t.Errorf("%s: ours %v, limit %v, ratio %v", r.Name, r.Ours, r.Limit, r.Ratio)
-		}
-	}
-	if got := strings.Join(names, " "); got != "outbound-load-400B inbound-patch-1ms-8 inbound-batch20-1ms-8" {
-		t.Errorf("cases: %s", got)
-	}
-}

@@ -26,6 +26,9 @@ type EmbeddedOptions struct {
 	// MaxPayload bounds one message with its headers; 0 means 8 MiB, so that a
 	// record with long texts fits.
 	MaxPayload int32
+	// SyncInterval is how long an acknowledged message may wait to be written through
+	// to the disk; 0 means not at all.
+	SyncInterval time.Duration
 	// Logger gets the server's log; nil discards it.
 	Logger *slog.Logger
 	// ServerName is shown to clients; "cebridge" when empty.
@@ -33,7 +36,7 @@ type EmbeddedOptions struct {
 }
 
 // Embedded is a running server. Every acknowledged message is on the disk
-// (sync_interval: always), and there is one replica: it ends with the process.
+// (sync_interval: always) unless the options say otherwise, and there is one replica: it ends with the process.
 type Embedded struct {
 	srv    *server.Server
 	stop   sync.Once
@@ -67,7 +70,8 @@ func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 		DontListen:         o.Port == 0,
 		JetStream:          true,
 		StoreDir:           o.StoreDir,
-		SyncAlways:         true,
+		SyncAlways:         o.SyncInterval == 0,
+		SyncInterval:       o.SyncInterval,
 		NoSigs:             true,
 		JetStreamMaxMemory: embeddedMemory,
 		JetStreamMaxStore:  cmp.Or(o.MaxStore, defaultMaxStore),
