@@ -17,8 +17,13 @@ import (
 
 func doorbellCase() kase { return kase{"doorbell", doorbell} }
 
-// doorbellRows is the size of the table: a page that is read per ring holds one row.
-const doorbellRows = 1000
+const (
+	// doorbellRows is the size of the table: a page that is read per ring holds one row.
+	doorbellRows = 1000
+	// ringGap is the time between two rings: a worker polls at most every 50 ms, which
+	// what follows a ring at once would wait for.
+	ringGap = 100 * time.Millisecond
+)
 
 // doorbell measures from a ring to the event at a subscriber of the stream.
 func doorbell(ctx context.Context, o Options) ([]Result, error) {
@@ -121,7 +126,14 @@ func (s *stage) ring(ctx context.Context, p *process, n schema.Names) ([]time.Du
 	}
 	var list []time.Duration
 	const first = 10
+	gap := time.NewTicker(ringGap)
+	defer gap.Stop()
 	for i := range first + s.o.Rings {
+		select {
+		case <-gap.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 		if err := s.sim.Update("account", ids[i%len(ids)], map[string]any{"name": fmt.Sprintf("Contoso %s %d", n.Prefix, i)}); err != nil {
 			return nil, err
 		}

@@ -77,7 +77,7 @@ measured. Linux only.`,
 	f.IntVar(&o.InFlight, "in-flight", 0, "requests running at once; 0: the cases of the table")
 	f.DurationVar(&o.Latency, "latency", 5*time.Millisecond, "time the simulator takes for a request, with --in-flight")
 	f.IntVar(&o.Batch, "batch", 100, "writes in one $batch; 0: no batches")
-	f.IntVar(&o.Rings, "rings", 200, "rings of the doorbell")
+	f.IntVar(&o.Rings, "rings", 100, "rings of the doorbell")
 	f.DurationVar(&o.Idle, "idle", 20*time.Second, "how long idle tables are watched")
 	f.DurationVar(&o.Poll, "poll", 5*time.Second, "time between two polls of an idle table")
 	f.StringVar(&o.Profile, "profile", "", "directory for processor profiles of the bridge; they slow it a little")
