@@ -21,7 +21,8 @@
 //     long as the message is in hand.
 //   - Messages of one key are written in the order of the stream, one at a time,
 //     whatever retries, redeliveries, crashes and take-overs happen. Keys are
-//     those of schema.Write.Lane. Keys do not wait for each other.
+//     those of schema.Write.Lane: two that a collation may take for one count as one.
+//     Keys do not wait for each other. Revisions are those of schema.Write.Identity.
 //   - A message settled here is not written twice when its acknowledgement is lost,
 //     as long as it is among the last 8192. Beyond that, and after a crash, it may
 //     be written again, in its place.

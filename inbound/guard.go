@@ -13,7 +13,7 @@ import (
 // guardSize is how many keys a route knows the last revision of without asking.
 const guardSize = 8192
 
-// KeyHash is the name of a lane (schema.Write.Lane) where it must not be readable
+// KeyHash is the name of a record (schema.Write.Identity) or lane (schema.Write.Lane) where it must not be readable
 // and must be one token: 32 hexadecimal digits.
 func KeyHash(lane string) string {
 	sum := sha256.Sum256([]byte(lane))
@@ -95,7 +95,7 @@ func (g *guard) keep(era uint64, key string, a Applied) {
 // acknowledgement was lost. So is the dead letter of that one, sent again with the
 // same revision: only some of its writes had been accepted.
 func (g *guard) judge(ctx context.Context, e *entry) (*settlement, error) {
-	a, err := g.applied(ctx, KeyHash(e.lanes[0]))
+	a, err := g.applied(ctx, KeyHash(e.writes[0].Identity()))
 	if err != nil || a.Revision == "" || a.id() == e.message.id() || a.Revision == e.revision && e.message.retries(a.id()) {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ const maxAdvances = 4
 // advance stores that a message was applied, or some of its writes. It may be
 // repeated. A newer revision that somebody else stored meanwhile stays.
 func (g *guard) advance(ctx context.Context, e *entry) error {
-	key := KeyHash(e.lanes[0])
+	key := KeyHash(e.writes[0].Identity())
 	g.mu.Lock()
 	era := g.era
 	g.mu.Unlock()

@@ -99,7 +99,8 @@ type Letter struct {
 	Path   string
 	Body   []byte
 	// Key is the hash of the addressed record's key (KeyHash), of the first write's
-	// when there are several, and Revision the event's revision; "" when unknown.
+	// when there are several, of a parked message that of the lane; Revision is the
+	// event's revision. "" when unknown.
 	Key      string
 	Revision string
 	// Keys are the hashes of the other keys of a parked message.

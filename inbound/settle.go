@@ -100,7 +100,7 @@ func (r *Route) letter(e *entry) *Letter {
 	if len(e.writes) == 0 {
 		return l
 	}
-	l.Key, l.Revision = KeyHash(e.lanes[0]), e.revision
+	l.Key, l.Revision = KeyHash(e.writes[0].Identity()), e.revision
 	done := e.progress.settlement.done
 	if len(e.writes) > 1 {
 		l.Writes, l.Done, l.Accepted = len(e.writes), done, paths(e.writes[:done])

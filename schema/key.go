@@ -176,22 +176,3 @@ func checkKeyText(s string) error {
 func escapeKeyText(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(url.QueryEscape(s), "+", "%20"), "%27", "'")
 }
-
-// FoldKey is the form under which two key values count as the same record: the
-// database compares texts without case and without trailing blanks
-// (assumption: the default collation; see the simulator's list).
-func FoldKey(table string, parts []KeyPart) string {
-	var b strings.Builder
-	b.WriteString(table)
-	for _, p := range parts {
-		text, _, err := scalarText(p.Value)
-		if err != nil {
-			text = string(p.Value)
-		}
-		b.WriteByte(0)
-		b.WriteString(p.Column)
-		b.WriteByte(1)
-		b.WriteString(strings.ToLower(strings.TrimRight(text, " ")))
-	}
-	return b.String()
-}

@@ -317,3 +317,47 @@ func TestAWriteNamesItsPathAndLane(t *testing.T) {
 		t.Errorf("lane %q", byID.Lane())
 	}
 }
+
+func TestKeysThatSomeCollationTakesForOneShareALane(t *testing.T) {
+	t.Parallel()
+	lane := func(text string) (lane, identity string) {
+		w := &schema.Write{Table: "account", Key: []schema.KeyPart{part("text", quoted(text))}}
+		return w.Lane(), w.Identity()
+	}
+	for _, same := range [][2]string{
+		{"M\u00fcller", "Mu\u0308ller"}, {"Müller", "muller "}, {"STRASSE", "straße"}, {"Ａ１", "a1"}, {"カナ", "かな"}, {"Ægir", "aegir"},
+		{"İx", "ix"}, {"a\u00adb", "ab"}, {"ΣΑΣ", "σας"}, {"ABC", "abc"},
+	} {
+		a, _ := lane(same[0])
+		b, _ := lane(same[1])
+		if a != b {
+			t.Errorf("%q and %q have the lanes %q and %q", same[0], same[1], a, b)
+		}
+	}
+	for _, other := range [][2]string{{"abc", "abd"}, {" abc", "abc"}, {"Ö1", "Ö2"}, {"a b", "ab"}} {
+		a, _ := lane(other[0])
+		b, _ := lane(other[1])
+		if a == b {
+			t.Errorf("%q and %q share a lane", other[0], other[1])
+		}
+	}
+	// What may be two records is not taken for one where something would be dropped.
+	if _, a := lane("Müller"); true {
+		if _, b := lane("Muller"); a == b {
+			t.Error("an accent does not count in the identity")
+		}
+	}
+}
+
+// Whatever is one record is one lane.
+func TestOneRecordIsOneLane(t *testing.T) {
+	t.Parallel()
+	text := rapid.StringOfN(rapid.SampledFrom([]rune("aAäÄßẞsSİıiIΣσςﬁf\u0308 ")), 0, 4, -1)
+	rapid.Check(t, func(t *rapid.T) {
+		a := &schema.Write{Table: "account", Key: []schema.KeyPart{part("text", quoted(text.Draw(t, "one")))}}
+		b := &schema.Write{Table: "account", Key: []schema.KeyPart{part("text", quoted(text.Draw(t, "other")))}}
+		if a.Identity() == b.Identity() && a.Lane() != b.Lane() {
+			t.Fatalf("%s and %s: one record, two lanes", a.Key[0].Value, b.Key[0].Value)
+		}
+	})
+}

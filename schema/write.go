@@ -58,9 +58,18 @@ func (w *Write) Path() string {
 	return w.EntitySet + "(" + w.Predicate + ")"
 }
 
-// Lane is the folded identity of the addressed record: writes of one lane must
-// not overtake each other.
+// Lane is what writes to one record have in common: those of one lane must not
+// overtake each other. Records whose keys differ only in what some collation ignores,
+// such as accents, share a lane, which does no more than make them wait for each other.
 func (w *Write) Lane() string {
+	if w.ID != "" {
+		return w.Table + "\x00" + w.ID
+	}
+	return foldParts(w.Table, w.Key, foldWide)
+}
+
+// Identity is the addressed record, as far as the address tells: FoldKey, or the GUID.
+func (w *Write) Identity() string {
 	if w.ID != "" {
 		return w.Table + "\x00" + w.ID
 	}

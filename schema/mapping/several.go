@@ -86,10 +86,10 @@ func (l *writeList) add(p *Program, w *schema.Write) error {
 	case l.updated == nil:
 		return nil
 	}
-	switch lane := w.Lane(); {
+	switch record := w.Identity(); {
 	case w.Operation == schema.OpUpdate:
-		l.updated[lane] = true
-	case w.Operation == schema.OpDelete && l.updated[lane]:
+		l.updated[record] = true
+	case w.Operation == schema.OpDelete && l.updated[record]:
 		return reject(p.at, outcome.Invalid, "the event updates a record and then deletes it: when the message came again, the update would find nothing")
 	}
 	return nil
