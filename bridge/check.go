@@ -48,7 +48,7 @@ func checkTable(c TableConfig, cat schema.Catalog) schema.Problems {
 		return ps
 	}
 	if !t.ChangeTracking {
-		note("", "change tracking is off for table %s; switch it on in the table's properties", c.Table)
+		note("", "change tracking is off for table %s; switch it on with `cebridge apply`, or in the table's properties", c.Table)
 	}
 	for i, name := range c.Columns {
 		if t.Column(name) != nil {

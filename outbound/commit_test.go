@@ -127,7 +127,7 @@ func TestRefusalsOfTheStreamHaltAndResume(t *testing.T) {
 		want string
 	}{
 		{ErrTooLarge, recordID(0)},
-		{ErrMisconfigured, "doctor"},
+		{ErrMisconfigured, "cebridge plan"},
 	} {
 		t.Run(c.err.Error(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -90,7 +90,7 @@ func judge(err error) ruling {
 		}
 	}
 	if errors.Is(err, ErrMisconfigured) {
-		return haltRuling(failMisconfigured, fmt.Errorf("%w; run `cebridge doctor`, then resume the table", err))
+		return haltRuling(failMisconfigured, fmt.Errorf("%w; run `cebridge plan`, then resume the table", err))
 	}
 	if errors.Is(err, ErrTooLarge) {
 		return haltRuling(failTooLarge, fmt.Errorf("%w; configure outbound.claim_check, raise the server's max_payload or leave out large columns, "+
@@ -133,13 +133,13 @@ func nextAction(r outcome.Reason) string {
 	case outcome.Unauthorized:
 		return "check the bridge's credentials, then resume the table"
 	case outcome.Config, outcome.NotFound, outcome.Invalid:
-		return "check that the table and its columns exist and that change tracking is on (`cebridge doctor`), then resume the table"
+		return "check that the table and its columns exist and that change tracking is on (`cebridge plan`), then resume the table"
 	case outcome.ForeignLink:
 		return "check the configured address of the organization (a proxy may rewrite it), then resume the table"
 	case outcome.TooLarge:
 		return "use a smaller page size, then resume the table"
 	}
-	return "run `cebridge doctor`, then resume the table"
+	return "run `cebridge plan`, then resume the table"
 }
 
 // refusedLink tells whether the failure may be the fault of the link alone: a

@@ -89,7 +89,7 @@ func TestHaltNamesTheNextAction(t *testing.T) {
 		outcome.Config:       "change tracking is on",
 		outcome.ForeignLink:  "address",
 		outcome.TooLarge:     "page size",
-		outcome.Plugin:       "doctor",
+		outcome.Plugin:       "cebridge plan",
 	} {
 		r := judge(&outcome.Error{Verdict: outcome.Stop, Reason: reason})
 		if r.halt == nil || !strings.Contains(r.halt.Error(), want) {

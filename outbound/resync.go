@@ -103,7 +103,7 @@ func (w *Worker) beginResync(ctx context.Context, need *needResync) error {
 	case need.manual():
 		w.resyncs = 0
 	case s.held == 0:
-		return halt(need.reason, "table %s cannot be read from its start: %w; run `cebridge doctor`, then resume the table", w.table, need)
+		return halt(need.reason, "table %s cannot be read from its start: %w; run `cebridge plan`, then resume the table", w.table, need)
 	case s.at.Phase == PhaseResyncing && need.reason == ResyncTokenExpired:
 		return halt(need.reason, "the resync of table %s cannot go on after page %d: %w; resume the table to try again", w.table, s.at.Page, need)
 	case w.resyncs >= maxResyncs:

@@ -76,7 +76,10 @@ func (w *Worker) open(ctx context.Context) (*session, error) {
 	}
 	w.everHeld = true
 	c, err := DecodeCheckpoint(data)
-	if err == nil {
+	if err != nil {
+		err = fmt.Errorf("%w; if a newer version of the bridge wrote it, run that one, else resync the table: that reads it again, "+
+			"publishes what differs and makes a new checkpoint", err)
+	} else {
 		err = c.fit(w.table, w.cfg.OrgID, w.fingerprint)
 	}
 	if errors.Is(err, errOtherFingerprint) && !w.fitted {

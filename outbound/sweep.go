@@ -181,7 +181,7 @@ func (w *Worker) tooManyDeletes(ctx context.Context, s *session, limit int) erro
 		return err
 	}
 	return halt(failDeletes, "the resync of table %s (%s) would publish more than %d deletes (max_deletes): check that the bridge's user "+
-		"sees every record, that this is the right organization and the table's filter, then force the resync, or resume the table to read it again",
+		"sees every record, that this is the right organization and the table's filter, then force the resync (`cebridge resync --force`), or resume the table to read it again",
 		w.table, s.at.Resync.Reason, limit)
 }
 

@@ -91,6 +91,9 @@ func (s *Server) AlterTable(name string, expireTokens bool, change func(*schema.
 		return err
 	}
 	t.keys, t.voidBelow = keys, void
+	if expireTokens {
+		s.takeVersion()
+	}
 	s.redefine(t, def)
 	return nil
 }
@@ -148,6 +151,7 @@ func (s *Server) ExpireTokens(name string) error {
 		return err
 	}
 	t.voidBelow = s.version
+	s.takeVersion() // as somebody always does: tokens from now on are later than the void ones
 	s.faults.count(FaultExpiredTokens)
 	s.log.add(logRecord{at: s.opts.Now().UnixNano(), kind: KindFault, operation: string(FaultExpiredTokens), table: t})
 	return nil

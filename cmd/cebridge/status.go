@@ -133,7 +133,7 @@ func printStatus(w io.Writer, v *statusView) error {
 		} else if t.TokenAgeSeconds > 0 {
 			fmt.Fprintf(&b, ", token %s old", seconds(t.TokenAgeSeconds))
 		}
-		if t.PollSeconds > 0 {
+		if t.PollSeconds > 0 && t.State == "following" {
 			fmt.Fprintf(&b, ", a poll in %s", seconds(t.PollSeconds))
 		}
 		b.WriteString(counts(t.Events))
