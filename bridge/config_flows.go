@@ -43,6 +43,9 @@ func (r *reader) outbound(m *yamltree.Map) {
 		}
 		cfg.References, cfg.referenceAt = r.references(t)
 		r.payload(&cfg, t)
+		if len(cfg.Protect) > 0 && cfg.Echo != outbound.EchoOff {
+			t.Note("echo", echoBesideProtect)
+		}
 		if !schema.ValidToken(name) {
 			t.Note("", "%q is not a table's logical name", name)
 		}

@@ -51,11 +51,14 @@ func TestAFullFileSetsEveryField(t *testing.T) {
 				Table: "account", Columns: []string{"name", "accountnumber", "primarycontactid", "ownerid"}, Poll: 2 * time.Second, PollMax: 20 * time.Second, PageSize: 1000,
 				Start: outbound.StartNow, Mode: event.Binary, MaxDeletes: 500, Echo: outbound.EchoDrop,
 				Previous: true, OnlyChanges: true, Ignore: []string{"modifiedon", "exchangerate"}, Filter: `record.?name.orValue("") != ""`,
-				Protect: map[string]schema.Protection{"accountnumber": schema.ProtectHash, "name": schema.ProtectMask},
 				References: []ReferenceConfig{
 					{Column: "primarycontactid", Keys: map[string][]string{"": {"emailaddress1"}}},
 					{Column: "ownerid", Keys: map[string][]string{"systemuser": {"domainname"}}},
 				},
+			}, {
+				Table: "contact", Columns: []string{"lastname", "emailaddress1"}, Poll: 5 * time.Second, PageSize: 5000,
+				Start: outbound.StartLoad, Mode: event.Structured,
+				Protect: map[string]schema.Protection{"emailaddress1": schema.ProtectHash, "lastname": schema.ProtectMask},
 			}},
 		},
 		Inbound: InboundConfig{

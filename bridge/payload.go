@@ -71,6 +71,9 @@ func (r *reader) hashKey(m *yamltree.Map) {
 	}
 }
 
+// echoBesideProtect says why the two exclude each other.
+const echoBesideProtect = "cannot be used with protect: what it remembers on the stream would let values be guessed"
+
 // checkPayload holds the choices of a table's payload against its metadata.
 func checkPayload(c TableConfig, t *schema.Table) schema.Problems {
 	var ps schema.Problems
@@ -106,7 +109,7 @@ func checkPayload(c TableConfig, t *schema.Table) schema.Problems {
 	}
 	if len(c.Protect) > 0 && c.Echo != outbound.EchoOff {
 		// What is remembered of own writes has hashes that are not keyed.
-		ps = append(ps, c.at.problem("echo", "cannot be used with protect: what it remembers on the stream would let values be guessed"))
+		ps = append(ps, c.at.problem("echo", echoBesideProtect))
 	}
 	if spec := c.filterSpec(); spec != nil {
 		_, problems := mapping.CompileFilter(spec, t, publishedColumns(c, t))

@@ -48,7 +48,7 @@ func TestWhatIsWrongWithAPayloadIsToldWithItsPlace(t *testing.T) {
 			"bridge.yaml:10:17: outbound.tables.account.protect.createdon: cannot be protected with start: now, which needs it to tell new records"},
 		"      protect: {ownerid: hash}\n      references: [ownerid]": {
 			"bridge.yaml:10:17: outbound.tables.account.protect.ownerid: is told about in references, so it cannot be protected"},
-		"      protect: {name: hash}\n      echo: mark": {"bridge.yaml:9:7: outbound.tables.account.echo: cannot be used with protect"},
+		"      protect: {name: hash}\n      echo: mark": {"bridge.yaml:11:13: outbound.tables.account.echo: cannot be used with protect"},
 		"      protect: {name: hash}\n      only_changes: {ignore: [ownerid]}\n      filter: has(record.name)\n      previous: true": nil,
 	} {
 		var got []string
@@ -66,6 +66,14 @@ func TestWhatIsWrongWithAPayloadIsToldWithItsPlace(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s\n%s", lines, diff)
 		}
+	}
+}
+
+// A configuration that a program makes is checked too.
+func TestEchoBesideProtectIsRefusedWithoutAFile(t *testing.T) {
+	c := TableConfig{Table: "account", Columns: []string{"name"}, Echo: outbound.EchoDrop, Protect: map[string]schema.Protection{"name": schema.ProtectMask}}
+	if ps := checkPayload(c, payloadTable()); len(ps) != 1 || !strings.Contains(ps[0].Text, "cannot be used with protect") {
+		t.Errorf("problems %v", ps)
 	}
 }
 

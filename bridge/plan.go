@@ -14,8 +14,8 @@ import (
 // Change is one thing that is not as the configuration needs it. The JSON names are
 // a contract.
 type Change struct {
-	// Kind is change_tracking, alternate_key, webhook, stream, bucket or consumer; Name is
-	// the table, the key with its table, the endpoint or step, the stream, the bucket of
+	// Kind is change_tracking, alternate_key, column_security, webhook, stream, bucket or
+	// consumer; Name is the table, the key with its table, the column with its table, the endpoint or step, the stream, the bucket of
 	// the object store or the consumer.
 	Kind string `json:"kind"`
 	Name string `json:"name"`
@@ -31,6 +31,7 @@ type Change struct {
 const (
 	changeTracking = "change_tracking"
 	changeKey      = "alternate_key"
+	changeSecurity = "column_security"
 	changeWebhook  = "webhook"
 	changeStream   = "stream"
 	changeBucket   = "bucket"
@@ -105,6 +106,7 @@ func (o *Operator) plan(ctx context.Context, opt ApplyOptions) ([]planned, error
 	}
 	for _, part := range []func(context.Context) ([]planned, error){
 		func(ctx context.Context) ([]planned, error) { return o.planKeys(ctx, cat, missing, opt) },
+		func(ctx context.Context) ([]planned, error) { return o.planSecured(ctx, cat) },
 		o.planWebhook, o.planStreams, o.planConsumers, o.planReceipts,
 	} {
 		more, err := part(ctx)

@@ -20,8 +20,8 @@ func planCommand(c *common) *cobra.Command {
 		Use:   "plan -c FILE",
 		Short: "Show what apply would change",
 		Long: `Show what apply would change: change tracking of tables, alternate keys, the webhook
-of the doorbell, streams and consumers. Consequences that cannot be taken back come
-first. Ends with code 3 when there is anything to change. It changes nothing.`,
+of the doorbell, streams and consumers; and columns that column security hides from the
+bridge's user, which need a person. Consequences that cannot be taken back come first. Ends with code 3 when there is anything to change. It changes nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd, c, func(ctx context.Context, op *bridge.Operator) error {
