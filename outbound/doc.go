@@ -240,6 +240,9 @@
 // records at a time. Pages are bounded by the source. changedcolumns is left out
 // when it would exceed an attribute's limit.
 //
+// What a Stream must do is written as tests in package logtest; the stream of this
+// package's simulation and the real one, on one server and on three, pass them.
+//
 // Sources: "Use change tracking to synchronize data with external systems" and
 // "Page results using OData" of the Dataverse developer guide; ADR-50 of NATS
 // (atomic batch publishing). Assumptions: deletes may be listed again together

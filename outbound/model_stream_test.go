@@ -23,6 +23,8 @@ type streamModel struct {
 	late sync.WaitGroup
 
 	commits, reads int
+	// maxBatch and maxMessage bound a batch and a message; 0 is MaxBatch, and no bound.
+	maxBatch, maxMessage int
 	// before, when set, runs ahead of every call.
 	before func(op string)
 }
@@ -62,6 +64,9 @@ func (m *streamModel) begin(op string) (f streamFault, lag time.Duration) {
 
 // Checkpoint implements Log.
 func (m *streamModel) Checkpoint(ctx context.Context, subject string) ([]byte, uint64, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, 0, err
+	}
 	f, lag := m.begin("checkpoint")
 	if f.err != nil {
 		return nil, 0, f.err
@@ -89,6 +94,9 @@ func (m *streamModel) Checkpoint(ctx context.Context, subject string) ([]byte, u
 // Last implements Log. A lagging replica calls fn with what it has and then
 // finds the fence missing.
 func (m *streamModel) Last(ctx context.Context, fenceSubject string, fence uint64, subjects []string, fn func(Stored) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	f, lag := m.begin("last")
 	if f.err != nil {
 		return f.err
@@ -172,6 +180,9 @@ func (m *streamModel) Scan(ctx context.Context, filter, fenceSubject string, fen
 
 // Commit implements Log.
 func (m *streamModel) Commit(ctx context.Context, b Batch) (uint64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
 	f, lag := m.begin("commit")
 	if f.after > 0 {
 		m.late.Go(func() {
@@ -206,6 +217,12 @@ func (m *streamModel) store(b Batch) (uint64, error) {
 			return 0, fmt.Errorf("subject %s twice in a batch", msg.Subject)
 		}
 		subjects[msg.Subject] = true
+		if m.maxMessage > 0 && len(msg.Data) >= m.maxMessage {
+			return 0, fmt.Errorf("%w: %s", ErrTooLarge, msg.Subject)
+		}
+	}
+	if m.maxBatch > 0 && len(b.Messages)+1 > m.maxBatch {
+		return 0, ErrBatchTooLong
 	}
 	var have uint64
 	if i, ok := m.last[b.Checkpoint.Subject]; ok {
