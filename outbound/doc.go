@@ -105,7 +105,8 @@
 // A resync reads everything again, from nothing, and holds it against the stream.
 // Only true differences are published (readby resync); a record that the stream says
 // is live and the read did not meet is looked up, and deleted with reason reconciled
-// when it is gone. It begins when
+// when it is gone; where the source is a Lister, one that is live is read by itself and
+// published like a row of the read. It begins when
 //
 //	token_expired   the source refuses the delta link
 //	token_age       the link has used 80 % of its life (Retention); 50 % is a warning

@@ -40,8 +40,11 @@ func (w *Worker) sweep(ctx context.Context, s *session, f *fetching) (rest *part
 		if err != nil {
 			return nil, 0, err
 		}
-		gone, err := w.confirm(ctx, s, list, limit-deleted)
+		gone, live, err := w.confirm(ctx, s, list, limit-deleted)
 		if err != nil {
+			return nil, 0, err
+		}
+		if err := w.readLive(ctx, s, f, live); err != nil {
 			return nil, 0, err
 		}
 		if deleted += len(gone); deleted > limit {
@@ -110,10 +113,10 @@ func (w *Worker) unseen(ctx context.Context, s *session) (list []candidate, more
 	return list, false, nil
 }
 
-// confirm asks the source about candidates and returns those that are gone. It
-// stops once there are more than enough of them. A live one was hidden by rows that
-// moved while paging; it counts as met.
-func (w *Worker) confirm(ctx context.Context, s *session, list []candidate, enough int) (gone []string, err error) {
+// confirm asks the source about candidates and returns those that are gone, and those
+// that are live. It stops once there are more than enough gone ones. A live one was hidden
+// by rows that moved while paging; it counts as met.
+func (w *Worker) confirm(ctx context.Context, s *session, list []candidate, enough int) (gone, hidden []string, err error) {
 	for len(list) > 0 && len(gone) <= enough {
 		n := min(len(list), confirmChunk)
 		ids := make([]string, n)
@@ -122,18 +125,37 @@ func (w *Worker) confirm(ctx context.Context, s *session, list []candidate, enou
 		}
 		live, err := w.live(ctx, ids)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for i := range ids {
 			if live[i] {
 				s.pass.seen.add(list[i].seq)
+				hidden = append(hidden, ids[i])
 			} else {
 				gone = append(gone, ids[i])
 			}
 		}
 		list = list[n:]
 	}
-	return gone, nil
+	return gone, hidden, nil
+}
+
+// readLive reads records by themselves that the pass did not meet although they are
+// live: what the stream has of them may be older, or may not pass the filter any more,
+// and a version that the new link leaves behind is shown by no later round.
+func (w *Worker) readLive(ctx context.Context, s *session, f *fetching, ids []string) error {
+	lister, ok := w.source.(Lister)
+	if !ok {
+		return nil
+	}
+	for len(ids) > 0 {
+		n := min(len(ids), confirmChunk)
+		if err := w.publishUnmet(ctx, s, f, lister, ids[:n]); err != nil {
+			return err
+		}
+		ids = ids[n:]
+	}
+	return nil
 }
 
 // reconcile makes deletes of records that are gone, after the compare with a
