@@ -43,9 +43,19 @@ func withoutState(body json.RawMessage) (made, state json.RawMessage, ok bool) {
 			delete(columns, name)
 		}
 	}
-	made, errMade := json.Marshal(columns)
-	state, errState := json.Marshal(after)
+	made, errMade := unescaped(columns)
+	state, errState := unescaped(after)
 	return made, state, errMade == nil && errState == nil
+}
+
+// unescaped renders members byte for byte: a reference that a search has to find is
+// recognized by its exact bytes, and its query has an ampersand.
+func unescaped(members map[string]json.RawMessage) (json.RawMessage, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(members)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // makeActiveFirst prepares a write that may have to make an inactive record. What it
