@@ -24,6 +24,9 @@
 // organization and JetStream lack, and asks running bridges over NATS to poll, pause,
 // resume or resync a table. It starts nothing and needs no bridge but for the last.
 //
+// A Trial shows what a route makes of an event, up to the exact requests, by the code
+// that a running route uses, and connects to nothing.
+//
 // ConfigSchema and ShowConfig describe the configuration file by what its one reader asks
 // for, so that neither can tell another story: a JSON Schema for editors, and a file with
 // its defaults and without its secrets.

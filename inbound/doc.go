@@ -97,6 +97,11 @@
 // A message that is not an event, that cannot be mapped, or whose mapping panics
 // is rejected, and the route goes on.
 //
+// # Rehearsals
+//
+// Rehearse takes a message through the steps before the first call, by the same code as
+// a Route, and tells what would be written, or why nothing would. It calls nobody but the Mapper.
+//
 // # Parking
 //
 // With a Parking, a message whose reference is missing for ParkAfter is stored there

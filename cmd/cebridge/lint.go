@@ -2,12 +2,10 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"cebridge/bridge"
-	"cebridge/bridge/sim"
 )
 
 func lintCommand(c *common) *cobra.Command {
@@ -48,13 +46,9 @@ fits the organization is checked when the bridge starts.`,
 
 // checkAgainst holds a configuration against a schema file.
 func checkAgainst(cfg bridge.Config, path string) error {
-	data, err := os.ReadFile(path)
+	tables, err := loadTables(path)
 	if err != nil {
-		return fmt.Errorf("read the schema: %w", err)
-	}
-	tables, err := sim.LoadSchema(data)
-	if err != nil {
-		return fmt.Errorf("schema %s: %w", path, err)
+		return err
 	}
 	if problems := bridge.Check(cfg, tables); len(problems) > 0 {
 		return problems

@@ -121,7 +121,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.PersistentFlags().TextVar(&c.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	root.AddCommand(demoCommand(c), runCommand(c), simCommand(c), schemaCommand(c), soakCommand(c), benchCommand(c), benchWorkerCommand(c), versionCommand(c))
 	root.AddCommand(lintCommand(c), statusCommand(c), tailCommand(c), compareCommand(c), replayCommand(c), eraseCommand(c), planCommand(c), applyCommand(c), estimateCommand(c))
-	root.AddCommand(deadlettersCommand(c), configCommand(c))
+	root.AddCommand(deadlettersCommand(c), configCommand(c), mapCommand(c))
 	root.AddCommand(controlCommands(c)...)
 	usageArgs(root)
 	return root

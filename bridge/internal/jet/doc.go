@@ -72,7 +72,8 @@
 // messages, fenced by its last sequence, so that what another writer stored meanwhile is
 // not lost. Copies go out through a Forwarder, and requests of operators through Serve and
 // Ask, which are plain NATS: no stream keeps them. Hear sees messages as they are
-// published, whether a stream takes them or not.
+// published, whether a stream takes them or not. MessageAt reads one message, without any
+// consumer.
 //
 // StartEmbedded locks its store where the system can, so that no second server opens it.
 //

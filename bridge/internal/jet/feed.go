@@ -106,7 +106,7 @@ func (f *Feed) open(ctx context.Context) error {
 	if err != nil {
 		return f.c.explain(err, started)
 	}
-	f.incarnation = strconv.FormatInt(stream.CachedInfo().Created.UnixNano(), 36)
+	f.incarnation = incarnation(stream.CachedInfo())
 	consumer, err := stream.Consumer(ctx, f.cfg.Durable)
 	switch {
 	case errors.Is(err, jetstream.ErrConsumerNotFound):

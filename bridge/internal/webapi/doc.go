@@ -97,6 +97,12 @@
 // header. Nesting: 64. Remembered searches: 4,096, the least used go. Rows a page: 100,000. A page takes one allocation for its
 // rows, as large as the answer, beside the raw bytes, which are pooled.
 //
+// # Rehearsals
+//
+// Rehearse lets Apply make a write against a pretended server and returns the requests,
+// so that what is shown to a person is what would be sent. GUIDs that only a server knows
+// are names in braces.
+//
 // # Logging in
 //
 // None, ClientCredentials (Microsoft Entra; a secret or a certificate), ADFS (a user's
