@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"cebridge/bridge/sim"
+	"cebridge/outbound"
 )
 
 // outboundCase is one way of reading a table.
@@ -150,7 +151,7 @@ func (s *stage) limit(ctx context.Context, j job) (f figures, err error) {
 // change loads the table, ends the bridge, and changes every row. It returns how many
 // messages the stream has then and the delta link that shows the changes.
 func (s *stage) change(ctx context.Context, rows int) (messages int, link string, err error) {
-	if _, err := s.ours(ctx, "", 0, rows); err != nil {
+	if err := s.load(ctx, rows); err != nil {
 		return 0, "", err
 	}
 	r := reader{client: &http.Client{}}
@@ -175,6 +176,34 @@ func (s *stage) change(ctx context.Context, rows int) (messages int, link string
 	}
 	messages, err = s.messages(ctx, names.EventStream())
 	return messages, link, err
+}
+
+// load has a bridge load the table and end once it would follow its changes.
+func (s *stage) load(ctx context.Context, rows int) (err error) {
+	p, err := s.bridge("", s.config(""))
+	if err != nil {
+		return err
+	}
+	defer p.stop(&err)
+	if _, err := p.follow(ctx, rows, s.stored(names.EventStream(), 1)); err != nil {
+		return err
+	}
+	stream, err := s.js.Stream(ctx, names.EventStream())
+	if err != nil {
+		return err
+	}
+	_, err = p.follow(ctx, 1, func(ctx context.Context) (int, error) {
+		m, err := stream.GetLastMsgForSubject(ctx, names.Checkpoint("account"))
+		if err != nil {
+			return 0, err
+		}
+		c, err := outbound.DecodeCheckpoint(m.Data)
+		if err != nil || c.Phase != outbound.PhaseFollowing {
+			return 0, err
+		}
+		return 1, nil
+	})
+	return err
 }
 
 // sample is the newest event of the stream, without what the server added.
