@@ -32,6 +32,18 @@ type attemptID struct {
 
 // note remembers an attempt that ended at now without a certain answer.
 func (s *stragglers) note(lane string, id attemptID, now time.Time) {
+	s.keep(lane, straggler{id, now.Add(s.bound)}, now)
+}
+
+// inherit remembers an attempt that another instance may have made, until ended at the
+// latest.
+func (s *stragglers) inherit(lane string, id attemptID, ended, now time.Time) {
+	if until := ended.Add(s.bound); until.After(now) {
+		s.keep(lane, straggler{id, until}, now)
+	}
+}
+
+func (s *stragglers) keep(lane string, v straggler, now time.Time) {
 	if s.bound <= 0 {
 		return
 	}
@@ -48,7 +60,32 @@ func (s *stragglers) note(lane string, id attemptID, now time.Time) {
 		}
 		s.next = now.Add(s.bound)
 	}
-	s.keys[lane] = straggler{id, now.Add(s.bound)}
+	s.keys[lane] = v
+}
+
+// own is how long attempts of a message may still be on their way.
+func (s *stragglers) own(lanes []string, id messageID, now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	left := time.Duration(0)
+	for _, lane := range lanes {
+		if v, ok := s.keys[lane]; ok && v.attempt.message == id {
+			left = max(left, v.until.Sub(now))
+		}
+	}
+	return left
+}
+
+// any tells whether anything may still be on its way.
+func (s *stragglers) any(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range s.keys {
+		if now.Before(v.until) {
+			return true
+		}
+	}
+	return false
 }
 
 // left is how long a write must wait before it may be made.

@@ -31,18 +31,35 @@
 //
 // After an ambiguous failure, the next message of that key is written AmbiguityBound
 // later at the earliest, so that what the server may still be doing cannot come after
-// it. The same message is sent again at once. Other keys do not wait.
+// it. The same message is sent again at once. Other keys do not wait. The message is
+// acknowledged when that time is over, so that it comes again should the process be
+// killed; at most half of MaxHeld is kept back so, beyond that a kill within the bound
+// is not covered.
+//
+// A message that is delivered again may have been sent by whoever had it before. It is
+// written at once, and the next of its key as if that attempt had failed without an
+// answer. The bound is counted from a quarter of an AckWait before the message arrived
+// here: an instance sends nothing of a message three quarters of an AckWait after it
+// last extended it, and the server delivers it to another a whole one after that at the
+// earliest. What arrived after this client's first write under its claim is its own, as
+// the gate opens only when everything of others is in hand. With Revisions, the route
+// keeps there, under a key of its own, that somebody works on it, before the first write
+// of a session, and that it was left in order: every write answered, none ambiguous
+// within the bound. Whoever comes after such an end waits for nothing.
 //
 // A create that was tried before, or may have been by another instance, or is a dead
 // letter sent again, is marked as repeated (schema.Write.Repeat): the Writer then takes
 // the record that the earlier attempt made as its own, so that no lost answer ends as a
 // dead letter.
 //
-// What it cannot promise: a write whose process was stopped, or cut off from its
-// network, in the middle of a request may reach the server late, when another
-// instance has already written newer messages of that key. Nothing on the stream
-// can fence such a request; the deadlines of the Writer bound how late it can be.
-// They should stay below a quarter of AckWait.
+// What it cannot promise: a process that is stopped (a frozen machine) between the
+// check that a message is still its own and the sending of the request, and goes on
+// later, may write what is old by then. Nothing on the stream can fence such a request.
+// Nor does it cover a request that the server carries out later than AmbiguityBound,
+// which should therefore be no shorter than the server's own limit of an operation, nor
+// attempts that another instance made for a parked message. The deadlines of the Writer
+// may be longer than AckWait: a message in hand is extended as long as its write runs,
+// and the write is cancelled when that cannot be done.
 //
 // # Several writes
 //

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cebridge/schema"
@@ -63,8 +64,12 @@ type session struct {
 	yardPoke                      chan struct{}
 	// mapping keeps the mapper to one goroutine at a time.
 	mapping sync.Mutex
+	// tenancy is nil before the first write; entering is taken to change it.
+	tenancy  atomic.Pointer[tenancy]
+	entering chan struct{}
 
 	mu       sync.Mutex
+	unsure   int // messages whose acknowledgement is kept back
 	held     map[messageID]*entry
 	lanes    lanes
 	gate     gate
@@ -91,6 +96,7 @@ func newSession(ctx context.Context, r *Route) *session {
 		freed:       make(chan struct{}, 1),
 		slots:       make(chan struct{}, r.cfg.Concurrency),
 		retrySlots:  make(chan struct{}, max(1, r.cfg.Concurrency/2)),
+		entering:    make(chan struct{}, 1),
 		held:        make(map[messageID]*entry),
 		lastTick:    time.Now(),
 	}
@@ -124,6 +130,7 @@ func (s *session) run(ctx context.Context) error {
 	}
 	s.end(err)
 	s.drain()
+	s.leave()
 	close(s.stopKeeping)
 	keepers.Wait()
 
@@ -278,7 +285,7 @@ func (s *session) accept(e *entry) {
 	s.held[e.message.id()] = e
 	s.route.tel.held(1)
 	switch {
-	case e.progress.settlement != nil:
+	case e.progress.settlement != nil && s.route.late.own(e.lanes, e.message.id(), time.Now()) <= 0:
 		// Its write is long done; only the rest is missing, and nothing can be
 		// opened before it is.
 		e.settling = true

@@ -13,10 +13,9 @@ import (
 	"cebridge/schema/outcome"
 )
 
-// settleEntry makes the fate of a message known and then acknowledges it, in that
-// order: a message is acknowledged only when nothing of it can be lost. It
-// returns false when the session ended before all was confirmed; what is
-// confirmed is remembered.
+// settleEntry makes the fate of a message known, before it is acknowledged: that is
+// done only when nothing of it can be lost. It returns false when the session ended
+// before all was confirmed; what is confirmed is remembered.
 func (s *session) settleEntry(e *entry) bool {
 	fate := e.progress.settlement
 	if fate.outcome == Waiting && !fate.parked && !fate.acked {
@@ -51,6 +50,11 @@ func (s *session) settleEntry(e *entry) bool {
 		}
 		fate.receipted = true
 	}
+	return true
+}
+
+// acknowledge settles the message on the stream.
+func (s *session) acknowledge(e *entry) bool {
 	return s.insist("acknowledge", func(ctx context.Context) error {
 		s.mu.Lock()
 		d := e.delivery

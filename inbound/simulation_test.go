@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,6 +29,12 @@ type world struct {
 
 	// what may happen in this history
 	kills, cuts, acks, faults, poison, noClaims bool
+	// late is how long the organization may go on with a request whose answer nobody
+	// got, when above 0; applied counts such writes.
+	late    time.Duration
+	applied atomic.Int64
+	cfg     RouteConfig
+	memory  Revisions // nil: who was here before is not known
 
 	graves    sync.WaitGroup // killed instances that are not gone yet
 	instances []*instance
@@ -59,13 +66,16 @@ func (m *mortal) Apply(ctx context.Context, w *schema.Write) (schema.Result, err
 	m.mu.Lock()
 	latency := time.Duration(m.rnd.IntN(300)) * time.Millisecond
 	m.mu.Unlock()
+	sent := time.Now()
 	if !sleep(ctx, latency) {
+		m.straggle(w, sent)
 		return schema.Result{}, ctx.Err()
 	}
 	m.mu.Lock()
 	dead := m.dead
 	m.mu.Unlock()
 	if dead {
+		m.straggle(w, sent)
 		<-ctx.Done()
 		return schema.Result{}, ctx.Err()
 	}
@@ -79,6 +89,9 @@ func (m *mortal) Apply(ctx context.Context, w *schema.Write) (schema.Result, err
 		case m.chance(0.02):
 			return schema.Result{}, &outcome.Error{Verdict: outcome.RetryAfter, Reason: outcome.Throttled, RetryAfter: time.Second}
 		case m.chance(0.05):
+			if m.straggle(w, sent) {
+				return schema.Result{}, &outcome.Error{Verdict: outcome.Retry, Reason: outcome.Timeout, Ambiguous: true}
+			}
 			// Written, but the answer got lost.
 			if _, err := m.w.crm.Apply(ctx, w); err != nil {
 				return schema.Result{}, err
@@ -89,11 +102,30 @@ func (m *mortal) Apply(ctx context.Context, w *schema.Write) (schema.Result, err
 	return m.w.crm.Apply(ctx, w)
 }
 
+// straggle makes the organization go on with a request that nobody waits for.
+func (m *mortal) straggle(w *schema.Write, sent time.Time) bool {
+	if m.w.late <= 0 || m.chance(0.2) {
+		return false
+	}
+	m.mu.Lock()
+	after := time.Duration(m.rnd.Int64N(int64(m.w.late))) - time.Since(sent)
+	m.mu.Unlock()
+	time.AfterFunc(after, func() {
+		m.w.applied.Add(1)
+		_, _ = m.w.crm.Apply(context.Background(), w)
+	})
+	return true
+}
+
 // spawn starts an instance.
 func (w *world) spawn(i int) {
 	m := &mortal{w: w, rnd: rand.New(rand.NewPCG(w.rnd.Uint64(), 1))}
-	h := newBenchOn(w.t, testConfig(), w.b, w.crm, w.out)
-	h.route.writer = m
+	cfg := w.cfg
+	if cfg.Name == "" {
+		cfg = testConfig()
+	}
+	h := newBenchOn(w.t, cfg, w.b, w.crm, w.out)
+	h.route.writer, h.route.deps.Revisions = m, w.memory
 	h.c.noClaims = w.noClaims
 	h.c.latency = time.Duration(w.rnd.IntN(20)) * time.Millisecond
 	h.start()
@@ -179,7 +211,7 @@ func (w *world) run() {
 // settle waits until everything is acknowledged, and then checks the history.
 func (w *world) settle() {
 	began := time.Now()
-	for len(w.b.unsettled()) > 0 && time.Since(began) < 3*time.Minute {
+	for len(w.b.unsettled()) > 0 && time.Since(began) < 3*time.Minute+100*w.late {
 		time.Sleep(time.Second)
 	}
 	synctest.Wait()
@@ -193,6 +225,7 @@ func (w *world) settle() {
 		in.close()
 	}
 	w.graves.Wait()
+	time.Sleep(w.late)
 	for _, r := range w.crm.regressions() {
 		w.t.Error(r)
 	}

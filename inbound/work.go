@@ -21,6 +21,7 @@ func (s *session) workOn(e *entry) bool {
 		return true
 	}
 	done = done && s.settleEntry(e)
+	done = done && s.outlast(e) && s.acknowledge(e)
 	endSpan(span, e, done)
 	if !done {
 		return false
@@ -38,6 +39,9 @@ func (s *session) workOn(e *entry) bool {
 // returns true.
 func (s *session) decide(ctx context.Context, e *entry) bool {
 	if e.progress.settlement != nil {
+		s.mu.Lock()
+		e.settling = true
+		s.mu.Unlock()
 		return true
 	}
 	fate := e.fate
@@ -135,6 +139,10 @@ func (s *session) write(ctx context.Context, e *entry) (result schema.Result, fa
 			return result, nil, false
 		}
 	}
+	if !s.enter() {
+		return result, nil, false
+	}
+	s.inherit(e)
 	for {
 		// What may already be written is followed up, expired or not.
 		if expired := e.expired(time.Now()); expired != nil && !p.ambiguous && e.done == 0 {
