@@ -166,7 +166,8 @@ func TestReceiptsTellCreatedFromUpdated(t *testing.T) {
 
 func TestAMessageIsNotAcknowledgedWhileCustomerEngagementIsAway(t *testing.T) {
 	faults := sim.NewFaults(1)
-	r := newRigWith(t, customerRoute, sim.Options{RecordWrites: true, Faults: faults}, nil)
+	route := strings.Replace(customerRoute, "ack_wait: 2s", "ack_wait: 2s\n      ambiguity_bound: 1s", 1)
+	r := newRigWith(t, route, sim.Options{RecordWrites: true, Faults: faults}, nil)
 	faults.Add(sim.Rule{Kind: sim.FaultServerError, Method: "PATCH", Times: 3})
 	r.send("erp.customer", "com.example.customer", "1", map[string]any{"id": "A1", "name": "patient"})
 	s := r.written()

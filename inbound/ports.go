@@ -71,7 +71,8 @@ type FeedState struct {
 	Claim string
 }
 
-// Writer makes one keyed write. Failures are *outcome.Error (or the context's).
+// Writer makes one keyed write. Failures are *outcome.Error (or the context's, together
+// with ErrNotSent when no request whose answer is unknown was sent).
 type Writer interface {
 	Apply(ctx context.Context, w *schema.Write) (schema.Result, error)
 }
@@ -215,6 +216,8 @@ type Tenure interface {
 }
 
 var (
+	// ErrNotSent: the caller gave up before the request was sent.
+	ErrNotSent = errors.New("the request was not sent")
 	// ErrFenced: another instance has begun a term of its own.
 	ErrFenced = errors.New("another instance parks the messages of this route now")
 	// ErrNotParked: the message is not parked any more.

@@ -85,7 +85,7 @@ func (s *session) moveIn(store Revisions) (tenancy, error) {
 // is so. Whoever came meanwhile makes it void.
 func (s *session) leave() {
 	t, store := s.tenancy.Load(), s.route.deps.Revisions
-	if t == nil || t.place == 0 || s.work.Err() != nil || s.route.late.any(time.Now()) {
+	if t == nil || t.place == 0 || s.settle.Err() != nil || s.route.late.any(time.Now()) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.settle, s.route.cfg.SettleTimeout)

@@ -137,6 +137,24 @@ func TestAfterAnOrderlyEndNothingWaits(t *testing.T) {
 	})
 }
 
+func TestAnEndWhileWritesWaitForTheirTurnIsAnOrderlyOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newTenants(t, &ledger{})
+		h.crm.before = func(ctx context.Context, _ string, _ uint64, _ int) error {
+			<-ctx.Done()
+			return fmt.Errorf("waiting for its turn, %w: %w", ErrNotSent, ctx.Err())
+		}
+		h.start()
+		h.after(time.Second)
+		h.close()
+		for seq, took := range h.takes(20 * time.Second) {
+			if took > 10*time.Second {
+				t.Errorf("message %d was written after %s", seq, took)
+			}
+		}
+	})
+}
+
 func TestAnOrderlyEndAfterALostAnswerIsNoCleanOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newTenants(t, &ledger{})

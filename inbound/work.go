@@ -238,7 +238,7 @@ func (s *session) attempt(ctx context.Context, e *entry) (schema.Result, *outcom
 		return result, nil, true
 	}
 	refusal := outcome.Of(err)
-	if refusal == nil || refusal.Ambiguous {
+	if refusal == nil && !errors.Is(err, ErrNotSent) || refusal != nil && refusal.Ambiguous {
 		s.route.late.note(e.lane(), e.attempted(), time.Now())
 	}
 	if s.work.Err() != nil && (refusal == nil || errors.Is(err, context.Canceled)) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
-	"strings"
 	"time"
 
 	"cebridge/schema/outcome"
@@ -169,6 +168,10 @@ func judgeDuplicate(c *call) judgement {
 	return judgement{outcome.RetryRace, outcome.Duplicate}
 }
 
+// textRecordForbidden: the refusal names the record, as that of another business unit.
+// The texts are those that public reports of codes 0x80048306 and 0x80040220 quote.
+var textRecordForbidden = regexp.MustCompile(`(?i)for record with id|AccessCheckEx failed.*ObjectID: ?\{?[0-9a-f-]{36}`)
+
 // judgeForbidden separates what one record's data can cause (an owner without
 // rights, a record out of reach) from what stops every request.
 func judgeForbidden(c *call, message string) judgement {
@@ -177,7 +180,7 @@ func judgeForbidden(c *call, message string) judgement {
 		return judgement{outcome.Stop, outcome.Forbidden}
 	case c.setsOwner():
 		return judgement{outcome.Reject, outcome.TargetForbidden}
-	case strings.Contains(strings.ToLower(message), "for record with id"):
+	case textRecordForbidden.MatchString(message):
 		return judgement{outcome.Reject, outcome.Forbidden}
 	}
 	return judgement{outcome.Stop, outcome.Forbidden}

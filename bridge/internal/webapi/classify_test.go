@@ -216,6 +216,8 @@ func TestTextDecidesWhereTheCodeIsEmpty(t *testing.T) {
 		{"upsert", 410, "gone", "reject invalid"},
 		{"linked page", 401, "the delta token", "reauthenticate unauthorized"},
 		{"upsert", 403, "Principal with id x does not have WriteAccess right(s) for record with id y of entity account", "reject forbidden"},
+		{"upsert", 403, "SecLib::AccessCheckEx failed. Returned hr = -2147187962, ObjectID: 0f9e8d7c-0000-4000-8000-000000000001, AccessRights: WriteAccess", "reject forbidden"},
+		{"upsert", 403, "SecLib::AccessCheckEx failed. Returned hr = -2147187962", "stop forbidden"},
 		{"upsert", 400, "anything else", "reject invalid"},
 	} {
 		what := fmt.Sprintf("%s %d %q", c.op, c.status, c.message)

@@ -102,7 +102,7 @@ func (c *Client) do(ctx context.Context, call *call) error {
 		return over
 	}
 	if err != nil {
-		return fmt.Errorf("%s: waiting for its turn: %w", call.title(), err)
+		return fmt.Errorf("%s: waiting for its turn, %w: %w", call.title(), inbound.ErrNotSent, err)
 	}
 	defer c.governor.done(p)
 	return c.exchange(ctx, call, p)
@@ -152,7 +152,7 @@ func (c *Client) attempt(ctx context.Context, call *call, p *permit) (*http.Requ
 	// token is fetched: go on only when both hold.
 	for {
 		if err := c.governor.gate.wait(ctx); err != nil {
-			return nil, fmt.Errorf("%s: waiting as the server asked: %w", call.title(), err)
+			return nil, fmt.Errorf("%s: waiting as the server asked, %w: %w", call.title(), inbound.ErrNotSent, err)
 		}
 		if err := c.auth.Authorize(ctx, req); err != nil {
 			if ctx.Err() != nil {

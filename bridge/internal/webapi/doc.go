@@ -41,7 +41,7 @@
 //     classify: by error code, then by text where the code is empty, then by
 //     status, then by the shape of the body. The caller's own cancellation or
 //     deadline is returned as the context's error and is no verdict; a write may
-//     have been done then.
+//     have been done then, unless the error is also inbound.ErrNotSent.
 //   - Ambiguous is set on a write that may have been done although no answer of
 //     the API said so: the connection broke or the deadline passed once a
 //     connection was had, a gateway answered, or a good status came with a body
