@@ -32,7 +32,7 @@
 // After an ambiguous failure, the next message of that key is written AmbiguityBound
 // later at the earliest, so that what the server may still be doing cannot come after
 // it. The same message is sent again at once. Other keys do not wait. The message is
-// acknowledged when that time is over, so that it comes again should the process be
+// acknowledged when that time is over (a parked one at once), so that it comes again should the process be
 // killed; at most half of MaxHeld is kept back so, beyond that a kill within the bound
 // is not covered.
 //

@@ -113,7 +113,7 @@ func (s *session) inherit(e *entry) {
 // half of what may be in hand is kept so. It returns false when the session is ending.
 func (s *session) outlast(e *entry) bool {
 	left := s.route.late.own(e.lanes, e.message.id(), time.Now())
-	if left <= 0 || e.parked != nil {
+	if left <= 0 || e.parked != nil || e.progress.settlement.outcome == Waiting {
 		return true
 	}
 	s.mu.Lock()
