@@ -81,8 +81,8 @@ func (b *Bridge) control(t *table, action Action, data []byte) controlAnswer {
 	return controlAnswer{State: string(t.worker.Status().State)}
 }
 
-// ErrNoBridge is returned when no running bridge follows the table.
-var ErrNoBridge = errors.New("no running bridge follows the table")
+// ErrNoBridge is returned when no running bridge follows the table, or has the route.
+var ErrNoBridge = errors.New("no running bridge has it")
 
 // Control asks the running bridges to do something with a table and returns the
 // table's state right after. Force lets a resync publish any number of deletes.

@@ -61,6 +61,9 @@ func (b *Bridge) startFlows(ctx context.Context) error {
 	if err := b.startControl(tables); err != nil {
 		return err
 	}
+	if err := b.startRouteControl(routes); err != nil {
+		return err
+	}
 	return b.startDoorbell(tables)
 }
 

@@ -133,6 +133,9 @@ func NewRoute(cfg RouteConfig, feed Feed, mapper Mapper, writer Writer, outbox O
 	if r.tel, err = newInstruments(deps.Meter, deps.Tracer, cfg.Name); err != nil {
 		return nil, fmt.Errorf("inbound route %s: %w", cfg.Name, err)
 	}
+	if err := r.observe(deps.Meter); err != nil {
+		return nil, fmt.Errorf("inbound route %s: %w", cfg.Name, err)
+	}
 	return r, nil
 }
 

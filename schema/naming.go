@@ -94,7 +94,7 @@ func (n Names) Notice(table string) string { return n.Prefix + "-notice." + n.Or
 func (n Names) Ring(table string) string { return n.Prefix + "-ring." + n.Org + "." + table }
 
 // Control is the plain NATS subject on which a running bridge is asked to do
-// something with a table: pause, resume or resync.
+// something with a table: pause, resume or resync; or to resume a route.
 func (n Names) Control(action, table string) string {
 	return n.Prefix + "-control." + n.Org + "." + action + "." + table
 }

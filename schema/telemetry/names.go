@@ -29,6 +29,8 @@ const (
 	DeadLetters      = "cebridge.inbound.dead_letters" // by route and reason
 	ConsumerPending  = "cebridge.inbound.pending"      // not delivered yet, by route
 	InboundHeld      = "cebridge.inbound.held"         // 1 while the route waits for an alternate key
+	InboundParked    = "cebridge.inbound.parked"       // messages parked, as far as this instance knows, by route
+	InboundStopped   = "cebridge.inbound.stopped"      // 1 while the route is stopped until a person acts
 	ProcessDuration  = "messaging.process.duration"    // s, from delivery to settlement
 	WebAPIRequests   = "cebridge.webapi.requests"      // by operation, status and verdict
 	WebAPIDuration   = "cebridge.webapi.duration"      // s, by operation

@@ -1,0 +1,42 @@
+package inbound
+
+import (
+	"context"
+	"fmt"
+
+	"go.opentelemetry.io/otel/metric"
+
+	"cebridge/schema/telemetry"
+)
+
+// observe declares the gauges that are read from the route's status.
+func (r *Route) observe(m metric.Meter) error {
+	if m == nil {
+		return nil
+	}
+	gauges := []struct {
+		name, description string
+		value             func(Status) int64
+	}{
+		{telemetry.InboundParked, "Messages that are parked, as far as this instance knows.",
+			func(s Status) int64 { return int64(s.Parked) }},
+		{telemetry.InboundStopped, "1 while the route is stopped until a person acts.",
+			func(s Status) int64 {
+				if s.State == StateStopped {
+					return 1
+				}
+				return 0
+			}},
+	}
+	for _, g := range gauges {
+		_, err := m.Int64ObservableGauge(g.name, metric.WithDescription(g.description),
+			metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+				o.Observe(g.value(r.Status()), r.tel.byRoute)
+				return nil
+			}))
+		if err != nil {
+			return fmt.Errorf("metric %s: %w", g.name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+package inbound
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"cebridge/schema/outcome"
+	"cebridge/schema/telemetry"
+)
+
+func TestMetricsTellOfParkedMessagesAndOfAStoppedRoute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reader := sdkmetric.NewManualReader()
+		before := func(_ context.Context, key string, _ uint64, _ int) error {
+			switch key {
+			case "missing":
+				return failing(outcome.Park, outcome.MissingReference)
+			case "stop":
+				return failing(outcome.Stop, outcome.Forbidden)
+			}
+			return nil
+		}
+		h := parkedBench(t, parkConfig(), newBroker(), &crm{before: before}, &outbox{}, &lot{})
+		if err := h.route.observe(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter(telemetry.Scope)); err != nil {
+			t.Fatal(err)
+		}
+		tells := func(when string, parked, stopped int64) {
+			t.Helper()
+			var all metricdata.ResourceMetrics
+			if err := reader.Collect(context.Background(), &all); err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]int64{}
+			for _, m := range all.ScopeMetrics[0].Metrics {
+				got[m.Name] = m.Data.(metricdata.Gauge[int64]).DataPoints[0].Value
+			}
+			if diff := cmp.Diff(map[string]int64{telemetry.InboundParked: parked, telemetry.InboundStopped: stopped}, got); diff != "" {
+				t.Errorf("%s: %s", when, diff)
+			}
+		}
+		h.start()
+		h.b.publish("good")
+		h.after(time.Second)
+		tells("at first", 0, 0)
+		h.b.publish("missing")
+		h.b.publish("missing")
+		h.after(time.Minute)
+		tells("with two parked", 2, 0)
+		h.b.publish("stop")
+		h.after(time.Minute)
+		tells("stopped", 0, 1)
+	})
+}
