@@ -167,7 +167,8 @@ func TestFailuresThatRepeatAreCountedInTheLogAndNotListed(t *testing.T) {
 		h.start()
 		h.after(25 * time.Second)
 		lines := strings.Count(h.logs.String(), "failed, and tried again")
-		if lines != 3 || !strings.Contains(h.logs.String(), "more_since_last=") {
+		// The times of retries are drawn: the third line may come after the end.
+		if lines < 2 || lines > 3 || !strings.Contains(h.logs.String(), "more_since_last=") {
 			t.Errorf("%d lines in 25 s:\n%s", lines, h.logs)
 		}
 	})

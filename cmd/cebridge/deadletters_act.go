@@ -135,8 +135,9 @@ func lettersEdit(c *common) *cobra.Command {
 		Use:   "edit -c FILE NUMBER --data FILE",
 		Short: "Send one message again with other data",
 		Long: `Send one message again with other data, read from a file or, with -, from standard
-input. The letter keeps the original; the message sent has the header
-Crm-Retry-Edited. "show --output json" prints the original data in base64.`,
+input. They take the place of the whole message body: of a structured CloudEvent that is
+the event with its attributes. The letter keeps the original; the message sent has the
+header Crm-Retry-Edited. "show --output json" prints the original body in base64, as data.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if file == "" {
