@@ -160,7 +160,33 @@ func (b *Bridge) compile(cat schema.Catalog) (map[string]*mapping.Program, schem
 }
 
 func compileRoute(r RouteConfig, cat schema.Catalog) (*mapping.Program, schema.Problems) {
-	return mapping.Compile(r.Mapping, cat, mapping.Options{WantResult: r.Receipts != "", Example: r.Example})
+	program, problems := mapping.Compile(r.Mapping, cat, mapping.Options{WantResult: r.Receipts != "", Example: r.Example})
+	return program, append(problems, redactProblems(r, cat)...)
+}
+
+// redactProblems finds columns to hide that no table of the route has: a misspelt name
+// would hide nothing.
+func redactProblems(r RouteConfig, cat schema.Catalog) (ps schema.Problems) {
+	var known []string
+	for _, name := range r.Mapping.Tables() {
+		if t := cat[name]; t != nil && r.Mapping.Writes(name) {
+			for i := range t.Columns {
+				known = append(known, t.Columns[i].LogicalName)
+			}
+		}
+	}
+	for i, column := range r.Redact {
+		if slices.Contains(known, column) || len(known) == 0 {
+			continue
+		}
+		p := r.at.problem("redact", "")
+		if i < len(r.redactAt) {
+			p = r.redactAt[i]
+		}
+		p.Text = "no table that the route writes has the column " + column + schema.Suggest(column, known)
+		ps = append(ps, p)
+	}
+	return ps
 }
 
 // schema serves a table's JSON Schema to the admin port.

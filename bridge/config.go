@@ -226,6 +226,9 @@ type RouteConfig struct {
 	// AmbiguityBound is how long the next message of a key waits after a write
 	// whose answer was lost; 0 for not at all.
 	AmbiguityBound time.Duration
+	// Redact lists columns whose values are hidden in the request of a dead letter.
+	Redact   []string
+	redactAt []schema.Problem // the place of each
 	// StopAfter is how many refused keys in a row stop the route; 0 for 20 that
 	// speak of rights or configuration, -1 for never.
 	StopAfter int

@@ -169,6 +169,7 @@ func (r *reader) route(name string, m *yamltree.Map) {
 	cfg.GiveUp = m.Duration("give_up", 10*time.Minute, time.Second, 30*24*time.Hour)
 	cfg.ParkAfter = m.Duration("park_after", inbound.DefaultParkAfter, 100*time.Millisecond, time.Hour)
 	cfg.AmbiguityBound = m.Duration("ambiguity_bound", inbound.DefaultAmbiguityBound, 0, time.Hour)
+	cfg.Redact, cfg.redactAt = m.Strings("redact"), m.Places("redact")
 	cfg.StopAfter = int(m.Int("stop_after", 0, -1, 100000))
 	cfg.Verdicts = r.verdicts(m.Map("verdicts"))
 	cfg.Example = r.example(m, cfg.Format)

@@ -69,7 +69,7 @@ func TestAFullFileSetsEveryField(t *testing.T) {
 				PlainType: "com.example.customer", Unmatched: inbound.UnmatchedDeadLetter, Concurrency: 8,
 				AckWait: 20 * time.Second, Receipts: "erp.receipts", Shadow: true, GiveUp: time.Hour,
 				Verdicts:  map[string]string{"0x80040265": "retry"},
-				ParkAfter: 5 * time.Second, AmbiguityBound: time.Minute, StopAfter: 50,
+				ParkAfter: 5 * time.Second, AmbiguityBound: time.Minute, StopAfter: 50, Redact: []string{"name"},
 				Example: []byte(`{"id": "4711", "name": "Contoso", "region": "N"}`),
 			}},
 		},

@@ -101,7 +101,7 @@ func (b *Bridge) newRoutes(ctx context.Context, programs map[string]*mapping.Pro
 			Name: c.Name, Format: c.Format, EventType: c.PlainType, Unmatched: c.Unmatched, Concurrency: c.Concurrency,
 			AckWait: c.AckWait, Receipts: c.Receipts, Shadow: c.Shadow, GiveUpParked: c.GiveUp,
 			MaxHeld: maxHeld(c), Grace: b.cfg.ShutdownGrace,
-			ParkAfter: c.ParkAfter, AmbiguityBound: c.AmbiguityBound, StopWindow: c.StopAfter,
+			ParkAfter: c.ParkAfter, AmbiguityBound: c.AmbiguityBound, StopWindow: c.StopAfter, Redact: c.Redact,
 		}
 		if cfg.AmbiguityBound == 0 {
 			cfg.AmbiguityBound = -1

@@ -70,6 +70,9 @@ type RouteConfig struct {
 	// Receipts is the subject of receipts, "" for none. With receipts each write
 	// asks for the written record, at the price of a read inside the server.
 	Receipts string
+	// Redact lists columns whose values no stored request shows. The original message of a
+	// dead letter stays as it is: it is what a retry needs.
+	Redact []string
 	// Shadow maps and reports, writes nothing anywhere, and acknowledges.
 	Shadow bool
 	// RetryMin and RetryMax bound the delay between attempts.

@@ -95,7 +95,8 @@ type Letter struct {
 	Code    string
 	Status  int
 	Text    string
-	// Method, Path and Body are the exact request, empty when none was made.
+	// Method, Path and Body are the exact request, empty when none was made. Values of
+	// the columns in RouteConfig.Redact are hidden in the body.
 	Method string
 	Path   string
 	Body   []byte

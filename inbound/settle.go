@@ -114,7 +114,7 @@ func (r *Route) letter(e *entry) *Letter {
 		l.Waits = references(w)
 	}
 	if p.attempts > 0 {
-		l.Method, l.Path, l.Body = "PATCH", w.Path(), w.Body
+		l.Method, l.Path, l.Body = "PATCH", w.Path(), redact(w.Body, r.cfg.Redact)
 		if w.Operation == schema.OpDelete {
 			l.Method = "DELETE"
 		}

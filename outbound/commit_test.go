@@ -143,9 +143,9 @@ func TestRefusalsOfTheStreamHaltAndResume(t *testing.T) {
 					t.Errorf("detail %q does not name %s", s.Detail, c.want)
 				}
 				w.Poke()
-				before := r.stream.commits
+				before := r.stream.stores()
 				pass(time.Hour)
-				if r.stream.commits != before {
+				if r.stream.stores() != before {
 					t.Error("a halted table went on by itself")
 				}
 				w.Resume()

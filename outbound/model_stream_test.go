@@ -204,6 +204,13 @@ func (m *streamModel) Commit(ctx context.Context, b Batch) (uint64, error) {
 	return seq, err
 }
 
+// stores counts the batches that were tried.
+func (m *streamModel) stores() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.commits
+}
+
 func (m *streamModel) store(b Batch) (uint64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

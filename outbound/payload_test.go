@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -263,16 +264,17 @@ func TestARecordThatComesBackInTheVersionOfItsDeleteIsNoRestore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(3)
-		out := true
+		var out atomic.Bool
+		out.Store(true)
 		r.cfg.Payload = Payload{KeepName: "moody", Keep: func(row []byte) (bool, error) {
-			return !out || !bytes.Contains(row, []byte("moody")), nil
+			return !out.Load() || !bytes.Contains(row, []byte("moody")), nil
 		}}
 		w := r.worker(t)
 		start(t, w)
 		pass(10 * time.Second)
 		r.crm.put(recordID(1), "moody")
 		pass(10 * time.Second)
-		out = false
+		out.Store(false)
 		pass(10 * time.Minute) // the overlap shows the row again
 		w.Resync(false)        // and a full read does
 		pass(10 * time.Second)

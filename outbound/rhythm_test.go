@@ -55,9 +55,11 @@ func TestFiftyTablesDoNotPollInTheSameInstant(t *testing.T) {
 					start(t, newTestWorker(t, r.cfg, clocked{r.crm, &mu, &times}, r.stream, Deps{}))
 				}
 				pass(2 * time.Second)
+				mu.Lock()
 				if n := crowd(times, 100*time.Millisecond); n > 12 || len(times) < tables {
 					t.Errorf("%d of %d first requests within 100 ms, want them spread over a second", n, len(times))
 				}
+				mu.Unlock()
 				pass(time.Minute)
 				mu.Lock()
 				times = nil

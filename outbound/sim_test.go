@@ -142,6 +142,8 @@ func simulate(t *testing.T, seed uint64, start Start, troubles bool, sometime ma
 		crm.put(recordID(records+1), "quiet")
 		cfg.OverlapAge, cfg.OverlapEvery = 20*time.Second, 2*time.Second
 	}
+	columns := cfg.Query.Columns
+	s.choose(seed, troubles, &cfg, crm)
 	var crowd sync.WaitGroup
 	storming, calm := context.WithTimeout(t.Context(), spell(seed, time.Minute))
 	defer calm()
@@ -154,8 +156,6 @@ func simulate(t *testing.T, seed uint64, start Start, troubles bool, sometime ma
 			_ = sleep(storming, time.Duration(r.IntN(1500))*time.Millisecond)
 		}
 	})
-	columns := cfg.Query.Columns
-	s.choose(seed, troubles, &cfg, crm)
 	var strike *calamities
 	if troubles {
 		strike = &calamities{seed: seed, s: s, crm: crm, stream: stream, columns: columns}
