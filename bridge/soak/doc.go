@@ -34,6 +34,13 @@
 // Restores and halted tables occur in the checker's own tests alone: package outbound
 // simulates them.
 //
+// Beside the random kills, the package's tests kill the process at each step of the
+// outbound engine, in a load, a round of changes and a resync, of tables up to 200,000
+// records: while a page is asked for, before and within a commit, and with the answer to
+// it on the way or in the process's socket. They also hold the pages that the next
+// process asks for against the checkpoint: none before it, but for a resync, which
+// begins anew, and the second reading of a round of several pages.
+//
 // Everything random comes from the seed. What the seed cannot fix is the moment
 // at which the operating system delivers a kill.
 package soak

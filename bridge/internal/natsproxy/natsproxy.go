@@ -40,6 +40,7 @@ type Proxy struct {
 	cond *sync.Cond
 	// mute: nothing from the server passes. held: nothing passes at all.
 	mute, held, closed bool
+	answered           int64 // bytes of the server that reached a client's socket
 	conns              map[net.Conn]bool
 }
 
@@ -63,6 +64,13 @@ func (p *Proxy) Mute(on bool) { p.set(func() { p.mute = on }) }
 
 // Hold keeps everything from passing until it is taken back. Nothing is lost.
 func (p *Proxy) Hold(on bool) { p.set(func() { p.held = on }) }
+
+// Answered counts the bytes of the server that were handed to clients' sockets.
+func (p *Proxy) Answered() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.answered
+}
 
 // Close ends every connection.
 func (p *Proxy) Close() {
@@ -122,7 +130,10 @@ func (p *Proxy) pass(to io.Writer, b []byte, answer bool) error {
 	if closed {
 		return errors.New("proxy closed")
 	}
-	_, err := to.Write(b)
+	n, err := to.Write(b)
+	if answer {
+		p.set(func() { p.answered += int64(n) })
+	}
 	return err
 }
 

@@ -110,9 +110,17 @@ func TestAnAnswerWaitsWhileTheProxyIsMute(t *testing.T) {
 		t.Errorf("%q passed a mute proxy", got)
 	default:
 	}
+	if n := p.Answered(); n != 0 {
+		t.Errorf("%d bytes of an answer passed a mute proxy", n)
+	}
 	p.Mute(false)
 	if got := next(t, answers); got != "question" {
 		t.Errorf("heard %q", got)
+	}
+	for began := time.Now(); p.Answered() != int64(len("question\n")); {
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("%d bytes of answers are counted", p.Answered())
+		}
 	}
 	p.Cut()
 	if _, open := <-answers; open {
