@@ -23,6 +23,13 @@ func (c *csdl) operations() {
 	c.line(4, `<Parameter Name="EntityLogicalName" Type="Edm.String" Nullable="false" Unicode="false" />`)
 	c.line(4, `<Parameter Name="EntityKeyLogicalName" Type="Edm.String" Nullable="false" Unicode="false" />`)
 	c.line(3, `</Action>`)
+	c.line(3, `<Action Name="Merge">`)
+	for _, name := range []string{"Target", "Subordinate"} {
+		c.line(4, `<Parameter Name=%s Type="mscrm.crmbaseentity" Nullable="false" />`, name)
+	}
+	c.line(4, `<Parameter Name="UpdateContent" Type="mscrm.crmbaseentity" />`)
+	c.line(4, `<Parameter Name="PerformParentingChecks" Type="Edm.Boolean" Nullable="false" />`)
+	c.line(3, `</Action>`)
 }
 
 // operationImports makes them callable.
@@ -30,7 +37,7 @@ func (c *csdl) operationImports() {
 	for _, name := range []string{"WhoAmI", "RetrieveVersion"} {
 		c.line(4, `<FunctionImport Name=%s Function=%s />`, name, "mscrm."+name)
 	}
-	for _, name := range []string{"PublishAllXml", "PublishXml", "ReactivateEntityKey"} {
+	for _, name := range []string{"PublishAllXml", "PublishXml", "ReactivateEntityKey", "Merge"} {
 		c.line(4, `<ActionImport Name=%s Action=%s />`, name, "mscrm."+name)
 	}
 }

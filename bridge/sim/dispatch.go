@@ -60,6 +60,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, rest string) *api
 		return s.only(w, r, http.MethodPost, s.publishAll)
 	case "PublishXml":
 		return s.only(w, r, http.MethodPost, s.publishSome)
+	case "Merge":
+		return s.only(w, r, http.MethodPost, s.merge)
 	case "GlobalOptionSetDefinitions", "RelationshipDefinitions", "ManagedPropertyDefinitions":
 		return notSimulated("the collection %s.", name)
 	case "$batch":

@@ -19,6 +19,7 @@
 //	GET    set(key)/navigation            the record or collection behind it
 //	GET PUT DELETE set(key)/lookup/$ref, POST DELETE set(key)/collection/$ref
 //	POST   set/Microsoft.Dynamics.CRM.CreateMultiple (UpdateMultiple, UpsertMultiple)
+//	POST   Merge                          of tables with the columns merged and masterid
 //
 // where key is a GUID or an active alternate key; and of definitions
 //
@@ -139,6 +140,9 @@
 //	$ref of a collection writes the lookup of the other record       doc; 404 if not related: assumed
 //	Multiples: one transaction, @odata.type needed, 200 Ids or 204   doc; unknown on premises: assumed
 //	UpsertMultiple creating with the key in both places: 0x80040216  live (MultipleKeyInBody)
+//	Merge: one record keeps on, the other is merged, inactive, masterid  doc
+//	... related records stay with the other; PerformParentingChecks  not simulated (true: 501)
+//	... errors; an inactive or merged record takes no part           assumed
 //	lost race of two upserts: one of three 412s                      live (fault duplicate_race)
 //	... the rival wrote the same columns                             assumed
 //	plug-in abort: 400 0x80040265                                    doc (fault plugin_abort)
