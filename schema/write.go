@@ -38,6 +38,9 @@ type Write struct {
 	// OnCreate, when set, is the whole body to write if the record turns out to
 	// be new; Body is then written only to an existing record.
 	OnCreate json.RawMessage
+	// Merged, when set, asks for the record before it is written, and says what to do
+	// when it was merged into another one.
+	Merged *Merged
 	// References are records that Body and OnCreate refer to and that only a search
 	// finds. Each stands there under its Member until it is bound.
 	References []Reference
@@ -47,6 +50,37 @@ type Write struct {
 	// Repeat tells that an earlier attempt may have been made: a create then takes a
 	// record that is already as it writes it for its own.
 	Repeat bool
+}
+
+// MergedRule says what to do with a write to a record that was merged into another
+// one, or whose key means another record than before.
+type MergedRule string
+
+// The rules. MergedRedirect writes to the record that others were merged into.
+const (
+	MergedReject   MergedRule = "reject"
+	MergedRedirect MergedRule = "redirect"
+)
+
+// Merged is what it takes to notice a merged record.
+type Merged struct {
+	Rule      MergedRule
+	PrimaryID string
+	// Versioned: the table takes writes to a certain version of a record.
+	Versioned bool
+}
+
+// The columns that tell of a merged record and of the one it was merged into.
+const (
+	MergedColumn = "merged"
+	MasterColumn = "masterid"
+)
+
+// Merges tells whether the table's records can be merged into each other: whether it
+// has the columns that tell so.
+func (t *Table) Merges() bool {
+	merged, master := t.Column(MergedColumn), t.Column(MasterColumn)
+	return merged != nil && merged.Type == TypeBoolean && master != nil && master.IsLookup()
 }
 
 // Path is the request path below the API root: accounts(accountnumber='ABC123').

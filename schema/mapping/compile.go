@@ -86,6 +86,7 @@ func (c *compiler) write(p *Program) {
 	p.when = c.condition(s.when)
 	c.address(p)
 	c.forbidBlocks()
+	p.merged = c.merged()
 	p.body = c.block(&s.block, false)
 	if s.onCreate != nil {
 		p.onCreate = c.block(s.onCreate, true)

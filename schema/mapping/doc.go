@@ -23,6 +23,7 @@
 //	           {column: {table: expression}}                    by GUID
 //	           {column: expression}                             ref(...), resolve(...), null or omit()
 //	on_create  {columns: ..., lookups: ...}: written only when the record is new
+//	merged     reject or redirect: what to do when the record was merged into another
 //	writes     a list of mappings, instead of table and what belongs to it
 //	codes      {table: {code: value, ...}, ...}: what another system's codes mean
 //	revision   expression: a whole number, a time or a text that grows
@@ -152,6 +153,11 @@
 //
 // A search for a key is made for every write; the answer to a resolve may be an
 // earlier one (Reference.Cached).
+//
+// # Merged records
+//
+// With merged, a write asks for the record before it is made (Write.Merged). That is
+// for tables with the columns merged and masterid, and not for create.
 //
 // Only mapped places of an event are read, and objects are never copied, so
 // members such as @odata.bind within an event have no effect.

@@ -15,7 +15,7 @@ const maxEntries = 1024
 
 // Fields returns the names of the fields of a route that belong to its mapping.
 func Fields() []string {
-	return []string{"when", "table", "operation", "key", "id", "resolve", "columns", "lookups", "on_create", "writes", "revision", "codes"}
+	return []string{"when", "table", "operation", "key", "id", "resolve", "columns", "lookups", "on_create", "merged", "writes", "revision", "codes"}
 }
 
 type parser struct {
@@ -96,6 +96,8 @@ func (p *parser) read(path string, node *ast.MappingNode) {
 		case "on_create":
 			s.createAt = f.place
 			s.onCreate = p.onCreate(f.place, f.node)
+		case "merged":
+			p.merged(f.place, f.node)
 		case "codes":
 			s.codes = p.codes(f.place, f.node)
 		case "revision":

@@ -24,6 +24,7 @@ type Program struct {
 	body        blockProgram
 	onCreate    blockProgram
 	hasOnCreate bool
+	merged      *schema.Merged
 	revision    *program
 	// parts are the programs of the entries of writes, nil for a mapping of one
 	// write; each is the for_each of such an entry.
@@ -104,6 +105,7 @@ func (p *Program) write(ctx context.Context, v *view) (*schema.Write, error) {
 		Table:      p.table.LogicalName,
 		EntitySet:  p.table.EntitySet,
 		WantResult: p.wantResult,
+		Merged:     p.merged,
 	}
 	if err := p.address(ctx, v, w); err != nil {
 		return nil, err

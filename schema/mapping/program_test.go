@@ -95,7 +95,7 @@ func TestOtherFieldsOfARouteAreNotTheMappings(t *testing.T) {
 		t.Error(ps)
 	}
 	for _, f := range mapping.Fields() {
-		if !slices.Contains([]string{"when", "table", "operation", "key", "id", "resolve", "columns", "lookups", "on_create", "writes", "revision", "codes"}, f) {
+		if !slices.Contains([]string{"when", "table", "operation", "key", "id", "resolve", "columns", "lookups", "on_create", "merged", "writes", "revision", "codes"}, f) {
 			t.Errorf("unexpected field %s", f)
 		}
 	}

@@ -25,6 +25,8 @@ type Spec struct {
 	lookupsAt place
 	onCreate  *block
 	createAt  place
+	merged    schema.MergedRule
+	mergedAt  place
 	revision  *expression
 	// writes are the entries of writes, nil for a mapping of one write. Part: this
 	// is one of them, with each where it has a for_each.

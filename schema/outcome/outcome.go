@@ -45,6 +45,8 @@ const (
 	DuplicateRule    Reason = "duplicate_rule"    // a duplicate-detection rule
 	MissingReference Reason = "missing_reference" // a bound record is not there
 	NotFound         Reason = "not_found"         // the addressed record is not there
+	Merged           Reason = "merged"            // the addressed record was merged into another
+	KeyReused        Reason = "key_reused"        // the key means another record than before
 	Precondition     Reason = "precondition"      // If-Match or If-None-Match failed
 	Unauthorized     Reason = "unauthorized"      // credentials refused
 	Forbidden        Reason = "forbidden"         // a privilege is missing

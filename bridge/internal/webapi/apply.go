@@ -1,6 +1,7 @@
 package webapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -26,7 +27,7 @@ func (c *Client) Apply(ctx context.Context, w *schema.Write) (schema.Result, err
 	a := &application{client: c, write: w}
 	err := a.run(ctx)
 	if a.forgetStale(err) {
-		a.write, a.found, a.state = w, nil, nil
+		a.write, a.found, a.state, a.etag = w, nil, nil, ""
 		err = a.run(ctx)
 	}
 	if err != nil {
@@ -44,6 +45,8 @@ type application struct {
 	result schema.Result
 	// found holds what its references were found to mean, by their place.
 	found map[int]bound
+	// etag is the version that an update is for; "" stands for any.
+	etag string
 	// state is what makes the record inactive once it was made; nil else.
 	state json.RawMessage
 }
@@ -63,6 +66,9 @@ func (a *application) once(ctx context.Context) error {
 	if !validName(w.EntitySet) || !validName(w.Table) || w.Search == nil && !a.address() {
 		return &outcome.Error{Op: "write to " + shorten(w.Table), Verdict: outcome.Reject, Reason: outcome.KeyCharacters,
 			Message: "the record's address is incomplete or cannot stand in a URL"}
+	}
+	if w.Merged != nil && w.Operation != schema.OpCreate {
+		return a.applyMerged(ctx)
 	}
 	if w.Search != nil {
 		return a.applySearched(ctx)
@@ -172,7 +178,7 @@ func (a *application) patch(ctx context.Context, op string, body []byte) error {
 	call := &call{op: op, method: http.MethodPatch, body: body, header: map[string]string{}}
 	switch op {
 	case opUpdate:
-		call.header["If-Match"] = "*"
+		call.header["If-Match"] = cmp.Or(a.etag, "*")
 	case opCreate:
 		call.header["If-None-Match"] = "*"
 	}
@@ -182,7 +188,7 @@ func (a *application) patch(ctx context.Context, op string, body []byte) error {
 // send completes a call to the record, makes it and takes its result.
 func (a *application) send(ctx context.Context, call *call) error {
 	a.complete(call)
-	if b := a.client.batches; b != nil && a.write.OnCreate == nil && a.write.Search == nil && a.state == nil {
+	if b := a.client.batches; b != nil && a.write.OnCreate == nil && a.write.Search == nil && a.write.Merged == nil && a.state == nil {
 		return b.do(ctx, call)
 	}
 	return a.client.do(ctx, call)

@@ -42,6 +42,8 @@ type Client struct {
 
 	// references are the earlier answers to searches.
 	references *references
+	// owners are the records that keys meant, of writes that ask for it.
+	owners *owners
 }
 
 // New makes a client. It sends nothing: errors are about the configuration.
@@ -74,6 +76,7 @@ func New(cfg Config) (*Client, error) {
 		tracer:    cfg.Tracer,
 		measures:  m,
 	}
+	c.owners = newOwners()
 	c.references = newReferences(cfg.ResolveTTL)
 	c.governor.budget = cfg.Budget
 	c.governor.changed, c.governor.waited = m.limited, m.waited

@@ -24,6 +24,13 @@
 //     request gives it those (three requests for an upsert, two for a create, counted by
 //     Result.Requests, a span event and a metric; no $batch). After a failure between
 //     the two the record is active and the error says so; the same write repeated ends it.
+//   - A write with Merged is made after one question for the record (one more for each
+//     record it was merged into, five at most): by GUID and for the version that was read,
+//     or as a create that fails when the record is there by now. A merged record is never written: the
+//     write is rejected, or goes to the record at the end, which a delete never does. After a lost race the
+//     question is asked again, in three rounds, then it is outcome.RetryRace. The record that a key
+//     meant at its last write is remembered; with MergedReject another one is outcome.KeyReused. Such a
+//     write shares no $batch.
 //   - A duplicate answers a create as accepted when Write.Repeat is set and the record
 //     under its key has every plain column as the body writes it; lookups are not
 //     compared. A body without plain columns proves nothing. Else it is a rejection.
@@ -94,7 +101,7 @@
 // body included: Config.Timeout; waiting for a slot or for the server's leave
 // does not count and ends with the caller's context. Bytes after decompression:
 // Config.MaxPageBytes and MaxBodyBytes, 64 KiB of a failed answer, 256 KiB of a
-// header. Nesting: 64. Remembered searches: 4,096, the least used go. Rows a page: 100,000. A page takes one allocation for its
+// header. Nesting: 64. Remembered searches: 4,096, the least used go; keys and their records: 4,096, likewise. Rows a page: 100,000. A page takes one allocation for its
 // rows, as large as the answer, beside the raw bytes, which are pooled.
 //
 // # Rehearsals

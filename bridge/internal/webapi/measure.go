@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"cebridge/schema/outcome"
 	"cebridge/schema/telemetry"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -24,6 +25,8 @@ type measures struct {
 	batched   metric.Int64Counter
 	// madeActive counts records that needed a second step to become inactive.
 	madeActive metric.Int64Counter
+	// redirected counts writes that went to another record than their key meant before.
+	redirected metric.Int64Counter
 
 	// labels keeps what was once made of an operation or an end: sorting and hashing
 	// attributes anew would be a good part of what a request costs.
@@ -52,7 +55,7 @@ func (s *measures) of(l measured) metric.MeasurementOption {
 }
 
 func newMeasures(m metric.Meter) (*measures, error) {
-	var errs [8]error
+	var errs [9]error
 	s := &measures{}
 	s.requests, errs[0] = m.Int64Counter(telemetry.WebAPIRequests,
 		metric.WithUnit("{request}"), metric.WithDescription("Requests to the Web API that ended."))
@@ -72,6 +75,8 @@ func newMeasures(m metric.Meter) (*measures, error) {
 		metric.WithUnit("{request}"), metric.WithDescription("Requests that were answered inside of $batch requests."))
 	s.madeActive, errs[7] = m.Int64Counter(telemetry.WebAPIMadeActive,
 		metric.WithUnit("{record}"), metric.WithDescription("New records that were made active first, because a record cannot be created inactive."))
+	s.redirected, errs[8] = m.Int64Counter(telemetry.WebAPIRedirected,
+		metric.WithUnit("{write}"), metric.WithDescription("Writes that went to another record than their key meant before: it was merged, or the key was reused."))
 	return s, errors.Join(errs[:]...)
 }
 
@@ -92,6 +97,10 @@ func (s *measures) limited(limit int) { s.limit.Record(context.Background(), int
 func (s *measures) waited(side side, reason string, d time.Duration) {
 	s.wait.Record(context.Background(), d.Seconds(), metric.WithAttributes(
 		attribute.String(telemetry.AttrDirection, side.String()), attribute.String(telemetry.AttrReason, reason)))
+}
+
+func (s *measures) wentElsewhere(ctx context.Context, reason outcome.Reason) {
+	s.redirected.Add(ctx, 1, metric.WithAttributes(attribute.String(telemetry.AttrReason, string(reason))))
 }
 
 // answered counts n writes of a batch that were answered alike.

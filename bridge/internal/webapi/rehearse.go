@@ -27,7 +27,7 @@ var meant = []string{"If-Match", "If-None-Match", "Prefer"}
 // Rehearse makes a write against a server that is only pretended, and returns the
 // requests: exactly those of Apply, since it is Apply that makes them. exists tells
 // whether the record is there; what a search looks for always is, but for the record
-// itself. Such a record stands as {accountid}: nobody knows its GUID. Nothing is sent.
+// itself; no record was merged into another. Such a record stands as {accountid}: nobody knows its GUID. Nothing is sent.
 func Rehearse(ctx context.Context, address, version string, w *schema.Write, exists bool) ([]Sent, error) {
 	r := &rehearsal{write: w, exists: exists, names: map[string]string{}}
 	c, err := New(Config{URL: address, Version: version, Transport: r})
@@ -95,14 +95,25 @@ func (r *rehearsal) read(s Sent) (*http.Response, error) {
 			return r.found(ref.PrimaryID), nil
 		}
 	}
-	if strings.Contains(s.Path, "/"+r.write.EntitySet+"(") && !r.exists {
+	if _, address, ok := strings.Cut(s.Path, "/"+r.write.EntitySet+"("); ok && !r.exists {
 		return r.missing(), nil
+	} else if ok && r.write.Merged != nil {
+		return r.unmerged(address), nil
 	}
 	return nil, errUnheard
 }
 
 func (r *rehearsal) found(primaryID string) *http.Response {
 	return answerWith(http.StatusOK, fmt.Sprintf(`{"value":[{%q:%q}]}`, primaryID, r.guid(primaryID)))
+}
+
+// unmerged is a record that was not merged into another.
+func (r *rehearsal) unmerged(address string) *http.Response {
+	id, _, _ := strings.Cut(address, ")")
+	if !schema.IsGUID(id) {
+		id = r.guid(r.primaryID())
+	}
+	return answerWith(http.StatusOK, fmt.Sprintf(`{"@odata.etag":"W/\"{%s}\"",%q:%q,%q:false}`, versionColumn, r.primaryID(), id, schema.MergedColumn))
 }
 
 // guid makes up a GUID that stands for a record.
@@ -158,6 +169,9 @@ func (r *rehearsal) change(req *http.Request, s Sent) (*http.Response, error) {
 func (r *rehearsal) primaryID() string {
 	if r.write.Search != nil {
 		return r.write.Search.PrimaryID
+	}
+	if r.write.Merged != nil {
+		return r.write.Merged.PrimaryID
 	}
 	return r.write.Table + "id"
 }

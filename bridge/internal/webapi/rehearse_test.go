@@ -56,6 +56,12 @@ func TestARehearsalHasTheRequestsOfTheRealWrite(t *testing.T) {
 			[]string{`PATCH accounts(accountnumber='A%201')?$select=versionnumber Prefer:return=representation {"name":"Fabrikam"}`}, []string{`PATCH accounts(accountnumber='A%201')?$select=versionnumber Prefer:return=representation {"name":"Fabrikam"}`}},
 		"inactive": {upsertAccount(), inactive, []string{`PATCH accounts(accountnumber='A%201') If-Match:* {"name":"Fabrikam","statecode":1}`},
 			[]string{`PATCH accounts(accountnumber='A%201') If-Match:* {"name":"Fabrikam","statecode":1}`, createLine, `PATCH accounts(accountnumber='A%201') If-Match:* {"statecode":1}`}},
+		"merged records are noticed": {upsertAccount(), merging(schema.MergedReject), []string{mergedLine, `PATCH accounts({accountid}) If-Match:W/"{versionnumber}" {"name":"Fabrikam"}`},
+			[]string{mergedLine, createLine}},
+		"merged, deleted": {upsertAccount(), func(w *schema.Write) { merging(schema.MergedReject)(w); w.Operation = schema.OpDelete },
+			[]string{mergedLine, `DELETE accounts({accountid}) If-Match:W/"{versionnumber}" `}, []string{mergedLine}},
+		"merged, searched": {searchedAccount(), merging(schema.MergedRedirect), []string{searchLine, `GET accounts({accountid})?$select=accountid,merged,_masterid_value `,
+			`PATCH accounts({accountid}) If-Match:W/"{versionnumber}" {"name":"Fabrikam"}`}, []string{searchLine, insertLine}},
 		"inactive, bound by a search": {upsertAccount(), func(w *schema.Write) {
 			w.References = []schema.Reference{currency}
 			w.Body = json.RawMessage(`{"statecode":1,` + string(currency.Member()) + "}")
