@@ -308,7 +308,7 @@ func TestALookUpAdaptsToTheServer(t *testing.T) {
 				advance(time.Duration(len(ids)) * time.Second)
 				each(func(_ int, id string) string { return goneRecord(id) })(w, ids)
 			}}}
-			client, stop := newPipeClient(t, s, func(c *Config) { c.Timeout = 100 * time.Second })
+			client, stop := newPipeClient(t, s, func(c *Config) { c.Timeout = 120 * time.Second })
 			defer stop()
 			ids, tries := guids(200), 0
 			for {
