@@ -308,8 +308,10 @@ func TestABatchCountsItsOperationsAndFitsTheBudget(t *testing.T) {
 			})
 		}
 		advance(23 * time.Hour)
-		if n := done.Load(); n != 25 || b.State().Inbound != 25 {
-			t.Errorf("%d writes were done and %d counted in the first day, want 25", n, b.State().Inbound)
+		// Two batches may board for the same room: the later one then waits for the new day
+		// with its first operation counted.
+		if n, counted := done.Load(), b.State().Inbound; counted != 25 || n > counted || n < 23 {
+			t.Errorf("%d writes were done and %d counted in the first day, want 25", n, counted)
 		}
 		group.Wait()
 		if st := b.State(); st.Inbound != 15 {

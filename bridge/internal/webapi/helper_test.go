@@ -125,10 +125,20 @@ func (p *pipeServer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 // leaves no goroutine behind.
 func startPipe(h http.Handler) (transport *http.Transport, stop func()) {
 	p := &pipeServer{conns: make(chan net.Conn), closed: make(chan struct{})}
-	var handlers sync.WaitGroup
+	// A WaitGroup may not be added to while somebody waits for it at zero.
+	var mu sync.Mutex
+	idle := sync.NewCond(&mu)
+	running := 0
+	note := func(n int) {
+		mu.Lock()
+		defer mu.Unlock()
+		if running += n; running == 0 {
+			idle.Broadcast()
+		}
+	}
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		handlers.Add(1)
-		defer handlers.Done()
+		note(1)
+		defer note(-1)
 		h.ServeHTTP(w, r)
 	})}
 	served := make(chan struct{})
@@ -142,7 +152,11 @@ func startPipe(h http.Handler) (transport *http.Transport, stop func()) {
 		transport.CloseIdleConnections()
 		_ = srv.Close()
 		<-served
-		handlers.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		for running > 0 {
+			idle.Wait()
+		}
 	}
 }
 
