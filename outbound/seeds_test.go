@@ -43,7 +43,8 @@ func storms(t *testing.T, percent int, story func(t *testing.T, seed uint64, som
 	began, name := time.Now(), t.Name()
 	t.Cleanup(func() {
 		for _, what := range must {
-			if all[what] == 0 {
+			// A twentieth of the seeds may miss what is rare; the whole number must not.
+			if all[what] == 0 && !testing.Short() {
 				t.Errorf("%q never happened: the storms prove nothing about it", what)
 			}
 		}

@@ -2,7 +2,6 @@ package jet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,24 +10,25 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// errNobodyConfirms: the server knows no consumer that would take the acknowledgement.
-var errNobodyConfirms = errors.New("no consumer takes the acknowledgement: it is gone, or has no leader now")
+// errNobodyConfirms: the server knows nobody who would answer, no consumer and no stream.
+// It is the library's error for that, too.
+var errNobodyConfirms = fmt.Errorf("nothing takes the message: the consumer or stream is gone, or has no leader now: %w", nats.ErrNoResponders)
 
-// acks confirms acknowledgements: each is a request of its own, since an answer
-// proves nothing about another (a consumer's leader may change between two). What a
-// request of the client library costs beside that, an inbox token and two contexts
-// each, is spared: one subscription serves all, and a number tells them apart.
+// acks asks the server about messages without what a request of the client library
+// costs beside that, an inbox token and two contexts each: one subscription serves all,
+// and a number tells them apart. Each acknowledgement is a question of its own, since an
+// answer proves nothing about another: a consumer's leader may change between two.
 type acks struct {
 	nc    *nats.Conn
 	inbox string
 
 	mu      sync.Mutex
 	last    uint64
-	waiting map[uint64]chan error
+	waiting map[uint64]chan *nats.Msg
 }
 
 func newAcks(nc *nats.Conn) (*acks, error) {
-	a := &acks{nc: nc, inbox: nc.NewInbox() + ".", waiting: make(map[uint64]chan error)}
+	a := &acks{nc: nc, inbox: nc.NewInbox() + ".", waiting: make(map[uint64]chan *nats.Msg)}
 	if _, err := nc.Subscribe(a.inbox+"*", a.answered); err != nil {
 		return nil, fmt.Errorf("subscribe to the confirmations of acknowledgements: %w", err)
 	}
@@ -38,30 +38,60 @@ func newAcks(nc *nats.Conn) (*acks, error) {
 // confirm sends body to the reply subject of a delivery and returns once the server
 // answered. It fails when ctx or the connection, which broken stands for, ends first.
 func (a *acks) confirm(ctx, broken context.Context, reply string, body []byte) error {
-	answer := make(chan error, 1)
-	a.mu.Lock()
-	a.last++
-	id := a.last
-	a.waiting[id] = answer
-	a.mu.Unlock()
-	defer a.forget(id)
-	if err := a.nc.PublishRequest(reply, a.inbox+strconv.FormatUint(id, 36), body); err != nil {
+	q, err := a.ask(&nats.Msg{Subject: reply, Data: body})
+	if err != nil {
 		return err
 	}
+	_, err = q.wait(ctx, broken)
+	return err
+}
+
+// question is one message that the server is to answer. It must be waited for, or
+// dropped.
+type question struct {
+	a      *acks
+	id     uint64
+	answer chan *nats.Msg
+}
+
+// ask sends m. Its reply subject is set.
+func (a *acks) ask(m *nats.Msg) (question, error) {
+	q := question{a: a, answer: make(chan *nats.Msg, 1)}
+	a.mu.Lock()
+	a.last++
+	q.id = a.last
+	a.waiting[q.id] = q.answer
+	a.mu.Unlock()
+	m.Reply = a.inbox + strconv.FormatUint(q.id, 36)
+	if err := a.nc.PublishMsg(m); err != nil {
+		q.drop()
+		return q, err
+	}
+	return q, nil
+}
+
+// wait returns the answer. It fails when nobody is there to answer, or when ctx or the
+// connection, which broken stands for, ends first.
+func (q question) wait(ctx, broken context.Context) (*nats.Msg, error) {
+	defer q.drop()
 	select {
-	case err := <-answer:
-		return err
+	case m := <-q.answer:
+		if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+			return nil, errNobodyConfirms
+		}
+		return m, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	case <-broken.Done():
-		return errBrokenConnection
+		return nil, errBrokenConnection
 	}
 }
 
-func (a *acks) forget(id uint64) {
-	a.mu.Lock()
-	delete(a.waiting, id)
-	a.mu.Unlock()
+// drop forgets the question.
+func (q question) drop() {
+	q.a.mu.Lock()
+	delete(q.a.waiting, q.id)
+	q.a.mu.Unlock()
 }
 
 // answered hands an answer to the one who waits for it. One that nobody waits for
@@ -75,12 +105,7 @@ func (a *acks) answered(m *nats.Msg) {
 	answer := a.waiting[id]
 	delete(a.waiting, id)
 	a.mu.Unlock()
-	if answer == nil {
-		return
+	if answer != nil {
+		answer <- m
 	}
-	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
-		answer <- errNobodyConfirms
-		return
-	}
-	answer <- nil
 }

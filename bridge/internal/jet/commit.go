@@ -24,8 +24,9 @@ const (
 	// caller gave up: it costs the next start a read of the checkpoint otherwise.
 	commitGrace = 2 * time.Second
 	// flowEvery is how many messages are sent before the server is asked whether it
-	// has them, which keeps its input queue short.
+	// has them, and flowOpen how many such questions may be open.
 	flowEvery = 250
+	flowOpen  = 2
 )
 
 // Commit implements outbound.Log. Without a deadline in ctx it takes at most ten
@@ -43,111 +44,134 @@ func (l *Log) Commit(ctx context.Context, b outbound.Batch) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("commit to stream %s: %w", l.stream, err)
 	}
-	msgs, err := l.batch(lim, b)
-	if err != nil {
+	id := nuid.Next()
+	if err := l.checkBatch(lim, b, id); err != nil {
 		return 0, fmt.Errorf("commit to stream %s: %w", l.stream, err)
 	}
-	seq, err := l.send(ctx, msgs)
+	seq, err := l.send(ctx, b, id)
 	if err != nil {
 		if !errors.Is(err, outbound.ErrFenced) {
 			l.limits.Store(nil) // the refusal may come from a changed stream
 		}
-		return 0, fmt.Errorf("commit %d messages to stream %s: %w", len(msgs), l.stream, err)
+		return 0, fmt.Errorf("commit %d messages to stream %s: %w", len(b.Messages)+1, l.stream, err)
 	}
 	return seq, nil
 }
 
-// batch builds the messages with the headers of the protocol and checks each one
-// against the limits.
-func (l *Log) batch(lim *streamLimits, b outbound.Batch) ([]*nats.Msg, error) {
+// checkpointHeader is what the protocol asks of the last message.
+func checkpointHeader(expected uint64) map[string][]string {
+	return map[string][]string{
+		jetstream.MsgRollup:                 {jetstream.MsgRollupSubject},
+		jetstream.MsgTTLHeader:              {"never"},
+		jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(expected, 10)},
+		headerBatchCommit:                   {"1"},
+	}
+}
+
+const (
+	headerBatchID       = "Nats-Batch-Id"
+	headerBatchSequence = "Nats-Batch-Sequence"
+	headerBatchCommit   = "Nats-Batch-Commit"
+)
+
+// checkBatch holds every message, with the headers that it will get, against the
+// limits, before anything is sent.
+func (l *Log) checkBatch(lim *streamLimits, b outbound.Batch, id string) error {
 	n := len(b.Messages) + 1
 	if n > outbound.MaxBatch {
-		return nil, fmt.Errorf("%w: %d messages in one batch, the server takes %d", outbound.ErrTooLarge, n, outbound.MaxBatch)
+		return fmt.Errorf("%w: %d messages in one batch, the server takes %d", outbound.ErrTooLarge, n, outbound.MaxBatch)
 	}
 	limit := int(l.c.nc.MaxPayload())
 	if lim.maxMessage >= 0 {
 		limit = min(limit, lim.maxMessage)
 	}
-	id := nuid.Next()
-	msgs := make([]*nats.Msg, 0, n)
 	subjects := make(map[string]struct{}, n)
-	add := func(m outbound.Message, more map[string]string) error {
+	check := func(m *outbound.Message, place int, more map[string][]string) error {
 		if _, twice := subjects[m.Subject]; twice {
 			return fmt.Errorf("%w: subject %s stands twice in one batch", outbound.ErrMisconfigured, m.Subject)
 		}
 		subjects[m.Subject] = struct{}{}
-		msg, err := l.message(lim, m, id, len(msgs)+1, more)
-		if err != nil {
+		if err := l.checkMessage(lim, m); err != nil {
 			return err
 		}
-		if size := headerSize(msg.Header) + len(msg.Data); size > limit {
+		header := hdrLine + hdrEnd + headerLines(m.Header) + headerLines(more) +
+			len(headerBatchID+": \r\n"+headerBatchSequence+": \r\n") + len(id) + len(strconv.Itoa(place))
+		if header > maxHeader {
+			return fmt.Errorf("%w: %s has %d bytes of headers, the limit is %d", outbound.ErrTooLarge, m.Subject, header, maxHeader)
+		}
+		if size := header + len(m.Data); size > limit {
 			return fmt.Errorf("%w: %s has %d bytes with headers, the limit is %d", outbound.ErrTooLarge, m.Subject, size, limit)
 		}
-		msgs = append(msgs, msg)
 		return nil
 	}
-	for _, m := range b.Messages {
-		var more map[string]string
-		if m.Alone {
-			more = map[string]string{jetstream.MsgRollup: jetstream.MsgRollupSubject, jetstream.MsgTTLHeader: "never"}
-		}
-		if err := add(m, more); err != nil {
-			return nil, err
+	for i := range b.Messages {
+		if err := check(&b.Messages[i], i+1, nil); err != nil {
+			return err
 		}
 	}
-	err := add(b.Checkpoint, map[string]string{
-		jetstream.MsgRollup:                 jetstream.MsgRollupSubject,
-		jetstream.MsgTTLHeader:              "never",
-		jetstream.ExpectedLastSubjSeqHeader: strconv.FormatUint(b.Expected, 10),
-		"Nats-Batch-Commit":                 "1",
-	})
-	return msgs, err
+	return check(&b.Checkpoint, n, checkpointHeader(b.Expected))
 }
 
-// message copies m into a message of batch id, with its place in it.
-func (l *Log) message(lim *streamLimits, m outbound.Message, id string, place int, more map[string]string) (*nats.Msg, error) {
+// checkMessage refuses what would not arrive as it is.
+func (l *Log) checkMessage(lim *streamLimits, m *outbound.Message) error {
 	if err := checkSubject(m.Subject); err != nil {
-		return nil, err
+		return err
 	}
 	if !lim.takes(m.Subject) {
-		return nil, fmt.Errorf("%w: stream %s does not listen on %s", outbound.ErrMisconfigured, l.stream, m.Subject)
+		return fmt.Errorf("%w: stream %s does not listen on %s", outbound.ErrMisconfigured, l.stream, m.Subject)
 	}
 	if err := checkHeader(m.Header); err != nil {
-		return nil, fmt.Errorf("%s: %w", m.Subject, err)
+		return fmt.Errorf("%s: %w", m.Subject, err)
 	}
 	for k := range m.Header {
 		if reserved[k] || k == jetstream.MsgIDHeader {
-			return nil, fmt.Errorf("%w: %s carries the header %s, which belongs to the batch", outbound.ErrMisconfigured, m.Subject, k)
+			return fmt.Errorf("%w: %s carries the header %s, which belongs to the batch", outbound.ErrMisconfigured, m.Subject, k)
 		}
 	}
-	h := make(nats.Header, len(m.Header)+3+len(more))
-	maps.Copy(h, m.Header)
-	h["Nats-Batch-Id"] = []string{id}
-	h["Nats-Batch-Sequence"] = []string{strconv.Itoa(place)}
-	for k, v := range more {
-		h[k] = []string{v}
-	}
-	if n := headerSize(h); n > maxHeader {
-		return nil, fmt.Errorf("%w: %s has %d bytes of headers, the limit is %d", outbound.ErrTooLarge, m.Subject, n, maxHeader)
-	}
-	return &nats.Msg{Subject: m.Subject, Header: h, Data: m.Data}, nil
+	return nil
+}
+
+// parcel is a message on its way. The client library has copied it when it returns, so
+// that one serves for a whole batch.
+type parcel struct {
+	msg   nats.Msg
+	id    []string
+	place []string
+}
+
+// fill makes it the message m at a place of the batch.
+func (e *parcel) fill(m *outbound.Message, place int, more map[string][]string) *nats.Msg {
+	clear(e.msg.Header)
+	maps.Copy(e.msg.Header, m.Header)
+	maps.Copy(e.msg.Header, more)
+	e.place[0] = strconv.Itoa(place)
+	e.msg.Header[headerBatchID], e.msg.Header[headerBatchSequence] = e.id, e.place
+	e.msg.Subject, e.msg.Reply, e.msg.Data = m.Subject, "", m.Data
+	return &e.msg
 }
 
 // send runs the protocol. Nothing is stored before the last request.
-func (l *Log) send(ctx context.Context, msgs []*nats.Msg) (uint64, error) {
-	last := len(msgs) - 1
-	for i, m := range msgs[:last] {
+func (l *Log) send(ctx context.Context, b outbound.Batch, id string) (uint64, error) {
+	e := parcel{msg: nats.Msg{Header: make(nats.Header, 24)}, id: []string{id}, place: []string{""}}
+	f := flow{c: l.c, session: l.c.session.Load(), started: time.Now()}
+	defer f.drop()
+	for i := range b.Messages {
+		msg := e.fill(&b.Messages[i], i+1, nil)
 		if i%flowEvery != 0 {
-			if err := l.c.nc.PublishMsg(m); err != nil {
+			if err := l.c.nc.PublishMsg(msg); err != nil {
 				return 0, l.notSent(ctx, err)
 			}
 			continue
 		}
-		answer, err := l.c.roundTrip(ctx, m)
+		answer, err := f.ask(ctx, msg)
+		if err == nil && i == 0 {
+			// The first answer tells whether the stream takes the batch at all.
+			answer, err = f.next(ctx)
+		}
 		if err != nil {
 			return 0, l.notSent(ctx, err)
 		}
-		if err := l.staged(answer.Data); err != nil {
+		if err := l.staged(answer); err != nil {
 			return 0, err
 		}
 	}
@@ -156,11 +180,78 @@ func (l *Log) send(ctx context.Context, msgs []*nats.Msg) (uint64, error) {
 	}
 	wait, cancel := outlive(ctx)
 	defer cancel()
-	answer, err := l.c.roundTrip(wait, msgs[last])
+	n := len(b.Messages) + 1
+	answer, err := l.c.roundTrip(wait, e.fill(&b.Checkpoint, n, checkpointHeader(b.Expected)))
 	if err != nil {
-		return 0, l.notAnswered(ctx, last == 0, err)
+		return 0, l.notAnswered(ctx, n == 1, err)
 	}
-	return l.committed(answer.Data, msgs)
+	seq, err := l.committed(answer.Data, id, n)
+	if err == nil {
+		return seq, nil
+	}
+	// Where an earlier message was refused, that says why the batch was not complete.
+	for _, earlier := range f.answers() {
+		if refused := l.staged(earlier); refused != nil {
+			return 0, refused
+		}
+	}
+	return 0, err
+}
+
+// flow asks the server now and then whether it has what was sent, and lets at most
+// flowOpen questions be open: the server's input queue stays short, and still never runs
+// empty while an answer is on its way.
+type flow struct {
+	c       *Conn
+	session *session
+	started time.Time
+	open    []question
+}
+
+// ask sends m as a question. It returns the answer to an earlier one, nil when none had
+// to be waited for.
+func (f *flow) ask(ctx context.Context, m *nats.Msg) (answer []byte, err error) {
+	if len(f.open) == flowOpen {
+		if answer, err = f.next(ctx); err != nil {
+			return nil, err
+		}
+	}
+	q, err := f.c.acks.ask(m)
+	if err != nil {
+		return nil, f.c.explain(err, f.started)
+	}
+	f.open = append(f.open, q)
+	return answer, nil
+}
+
+// next waits for the answer to the oldest open question.
+func (f *flow) next(ctx context.Context) ([]byte, error) {
+	first := f.open[0]
+	f.open = f.open[1:]
+	res, err := first.wait(ctx, f.session.ctx)
+	if err != nil {
+		return nil, f.c.explain(err, f.started)
+	}
+	return res.Data, nil
+}
+
+// answers returns those to open questions that are here. The server answers in order,
+// so all are once the last message of the batch was answered.
+func (f *flow) answers() (list [][]byte) {
+	for _, q := range f.open {
+		select {
+		case m := <-q.answer:
+			list = append(list, m.Data)
+		default:
+		}
+	}
+	return list
+}
+
+func (f *flow) drop() {
+	for _, q := range f.open {
+		q.drop()
+	}
 }
 
 // outlive is ctx with its deadline, ended commitGrace after ctx was cancelled.
@@ -230,7 +321,7 @@ func (l *Log) staged(data []byte) error {
 
 // committed reads the answer to the last message and checks that it speaks of the
 // whole batch.
-func (l *Log) committed(data []byte, msgs []*nats.Msg) (uint64, error) {
+func (l *Log) committed(data []byte, id string, n int) (uint64, error) {
 	var a publishAnswer
 	if err := json.Unmarshal(data, &a); err != nil {
 		return 0, fmt.Errorf("%w: unreadable answer: %w", outbound.ErrUnknown, err)
@@ -238,10 +329,9 @@ func (l *Log) committed(data []byte, msgs []*nats.Msg) (uint64, error) {
 	if a.Error != nil {
 		return 0, refusal(a.Error)
 	}
-	id := msgs[0].Header.Get("Nats-Batch-Id")
-	if a.Stream != l.stream || a.Batch != id || a.Count != len(msgs) || a.Sequence == 0 {
+	if a.Stream != l.stream || a.Batch != id || a.Count != n || a.Sequence == 0 {
 		return 0, fmt.Errorf("%w: asked stream %s for %d messages, the answer says stream %s, %d messages",
-			outbound.ErrUnknown, l.stream, len(msgs), a.Stream, a.Count)
+			outbound.ErrUnknown, l.stream, n, a.Stream, a.Count)
 	}
 	return a.Sequence, nil
 }

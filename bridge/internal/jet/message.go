@@ -24,7 +24,11 @@ func headerSize(h map[string][]string) int {
 	if len(h) == 0 {
 		return 0
 	}
-	n := hdrLine + hdrEnd
+	return hdrLine + hdrEnd + headerLines(h)
+}
+
+// headerLines is what the lines of h take alone.
+func headerLines(h map[string][]string) (n int) {
 	for k, vs := range h {
 		for _, v := range vs {
 			n += len(k) + len(": ") + len(v) + len("\r\n")

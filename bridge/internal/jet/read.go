@@ -76,9 +76,15 @@ func (c *Conn) readStream(ctx context.Context, stream string, filter []string, f
 		if err != nil {
 			return last, err
 		}
-		read = meta.Sequence.Stream
-		if meta.NumPending == 0 || read >= end {
+		if read = meta.Sequence.Stream; read >= end {
 			return last, nil
+		}
+		if meta.NumPending == 0 {
+			// Nothing is left where the consumer lives, which may be a replica that lags:
+			// the leader knows.
+			if end, err = c.lastMatch(ctx, stream, filter); err != nil || end <= read {
+				return last, err
+			}
 		}
 	}
 }
