@@ -58,6 +58,18 @@ func (l *Log) Commit(ctx context.Context, b outbound.Batch) (uint64, error) {
 	return seq, nil
 }
 
+// eventHeader is what the protocol asks of a message before the last one: nothing, but of
+// one that stands alone on its subject.
+func eventHeader(m *outbound.Message) map[string][]string {
+	if !m.Alone {
+		return nil
+	}
+	return map[string][]string{
+		jetstream.MsgRollup:    {jetstream.MsgRollupSubject},
+		jetstream.MsgTTLHeader: {"never"},
+	}
+}
+
 // checkpointHeader is what the protocol asks of the last message.
 func checkpointHeader(expected uint64) map[string][]string {
 	return map[string][]string{
@@ -105,7 +117,7 @@ func (l *Log) checkBatch(lim *streamLimits, b outbound.Batch, id string) error {
 		return nil
 	}
 	for i := range b.Messages {
-		if err := check(&b.Messages[i], i+1, nil); err != nil {
+		if err := check(&b.Messages[i], i+1, eventHeader(&b.Messages[i])); err != nil {
 			return err
 		}
 	}
@@ -156,7 +168,7 @@ func (l *Log) send(ctx context.Context, b outbound.Batch, id string) (uint64, er
 	f := flow{c: l.c, session: l.c.session.Load(), started: time.Now()}
 	defer f.drop()
 	for i := range b.Messages {
-		msg := e.fill(&b.Messages[i], i+1, nil)
+		msg := e.fill(&b.Messages[i], i+1, eventHeader(&b.Messages[i]))
 		if i%flowEvery != 0 {
 			if err := l.c.nc.PublishMsg(msg); err != nil {
 				return 0, l.notSent(ctx, err)
