@@ -16,7 +16,8 @@ const defaultKeyJobDelay = 200 * time.Millisecond
 
 // keyJobs are the system jobs that build the indexes of alternate keys. A key is
 // Pending for the first half of Options.KeyJobDelay, InProgress for the second,
-// and then Active; or Failed, without any other sign, when records share a value
+// and then Active (with a negative delay: before the request that began the job is
+// answered); or Failed, without any other sign, when records share a value
 // (seen in the field: documentation issue on alternate keys). Each job is a
 // record of asyncoperations, if the schema has that table.
 type keyJobs struct {
@@ -28,38 +29,66 @@ type keyJobs struct {
 // keyJob is the latest job of one key.
 type keyJob struct {
 	id    uuid.UUID
-	timer *time.Timer
+	timer *time.Timer // nil while the job waits for nothing
+}
+
+// stop keeps a job that waits from going on.
+func (k *keyJob) stop() {
+	if k != nil && k.timer != nil {
+		k.timer.Stop()
+	}
 }
 
 func keyJobName(table, key string) string { return table + "/" + key }
 
-// start begins the job of a key that is Pending.
+// start begins the job of a key that is Pending; without a delay it ends it too.
 func (j *keyJobs) start(s *Server, table, key string) {
 	job := &keyJob{id: s.newGUID()}
 	s.recordJob(asyncJob{id: job.id, name: "Create index for " + key + " for table " + table}, jobWaiting, "")
+	half := s.opts.KeyJobDelay / 2
+	if !j.replace(table, key, job) {
+		return
+	}
+	if half <= 0 {
+		j.build(s, table, key, job)
+		j.finish(s, table, key, job)
+		return
+	}
+	j.after(table, key, job, half, func() {
+		if j.build(s, table, key, job) {
+			j.after(table, key, job, half, func() { j.finish(s, table, key, job) })
+		}
+	})
+}
+
+// replace makes job the one that decides about the key; false when all jobs ended.
+func (j *keyJobs) replace(table, key string, job *keyJob) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closed {
-		return
+		return false
 	}
 	if j.byKey == nil {
 		j.byKey = map[string]*keyJob{}
 	}
-	if old := j.byKey[keyJobName(table, key)]; old != nil {
-		old.timer.Stop()
-	}
+	j.byKey[keyJobName(table, key)].stop()
 	j.byKey[keyJobName(table, key)] = job
-	half := max(s.opts.KeyJobDelay/2, 0)
-	job.timer = time.AfterFunc(half, func() {
-		if !j.current(table, key, job) || !s.setKeyStatus(table, key, schema.KeyPending, schema.KeyInProgress) {
-			return
-		}
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		if j.byKey[keyJobName(table, key)] == job && !j.closed {
-			job.timer = time.AfterFunc(half, func() { j.finish(s, table, key, job) })
-		}
-	})
+	return true
+}
+
+// after lets the job go on after a while, if it is still the one that decides.
+func (j *keyJobs) after(table, key string, job *keyJob, d time.Duration, next func()) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.byKey[keyJobName(table, key)] == job && !j.closed {
+		job.timer = time.AfterFunc(d, next)
+	}
+}
+
+// build moves the key from Pending to InProgress; false when the job does not
+// decide about it any more.
+func (j *keyJobs) build(s *Server, table, key string, job *keyJob) bool {
+	return j.current(table, key, job) && s.setKeyStatus(table, key, schema.KeyPending, schema.KeyInProgress)
 }
 
 // resume starts the jobs of keys that were made over the API and whose jobs had
@@ -116,10 +145,8 @@ func (j *keyJobs) id(table, key string) (uuid.UUID, bool) {
 func (j *keyJobs) drop(table, key string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if job := j.byKey[keyJobName(table, key)]; job != nil {
-		job.timer.Stop()
-		delete(j.byKey, keyJobName(table, key))
-	}
+	j.byKey[keyJobName(table, key)].stop()
+	delete(j.byKey, keyJobName(table, key))
 }
 
 // close ends all jobs where they are.
@@ -128,7 +155,7 @@ func (j *keyJobs) close() {
 	defer j.mu.Unlock()
 	j.closed = true
 	for _, job := range j.byKey {
-		job.timer.Stop()
+		job.stop()
 	}
 }
 
