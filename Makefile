@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test race vet fmt fuzz bench soak ci build
+.PHONY: help demo test race vet lint fmt fuzz bench soak ci build
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ race: ## run the packages with concurrency under the race detector
 vet: ## go vet and gofmt
 	go vet ./...
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+
+lint: ## staticcheck, fetched by name
+	.ci/lint
 
 fmt: ## format every file
 	gofmt -w .

@@ -108,7 +108,7 @@ func (s *session) patience(e *entry, err *outcome.Error, delay time.Duration) (p
 	if !missing {
 		return false, delay
 	}
-	left := e.progress.retry.parkedSince.Add(s.route.cfg.ParkAfter).Sub(time.Now())
+	left := time.Until(e.progress.retry.parkedSince.Add(s.route.cfg.ParkAfter))
 	return left <= 0, min(delay, max(left, 0))
 }
 

@@ -53,7 +53,6 @@ type crmModel struct {
 	// open are changes that have their version and are not committed.
 	open     []*crmOpen
 	pageSize int
-	created  time.Time
 
 	// fault, when set, is asked before every call; an error is the answer.
 	fault func(op string) error

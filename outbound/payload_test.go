@@ -3,7 +3,6 @@ package outbound
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -233,7 +232,7 @@ func TestAFilterThatWouldDeleteTooManyRecordsNeedsAPerson(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(0)
 		for i := range 20 {
-			r.crm.put(recordID(i), fmt.Sprint("name 1"))
+			r.crm.put(recordID(i), "name 1")
 		}
 		stop := start(t, r.worker(t))
 		pass(10 * time.Second)

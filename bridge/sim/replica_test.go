@@ -17,8 +17,6 @@ import (
 type replica struct {
 	rows map[string]string // id -> etag
 	link string            // "": a load has to begin
-	// fresh holds the ids seen in the running load.
-	fresh map[string]string
 }
 
 // step fetches one page.

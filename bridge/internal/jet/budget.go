@@ -3,7 +3,6 @@ package jet
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -119,11 +118,9 @@ func (s *BudgetStore) read(ctx context.Context) (stored storedBudget, seq uint64
 	if m.Seq == 0 {
 		return stored, 0, nil
 	}
-	if err := json.Unmarshal(m.Data, &stored); err == nil && stored.Format != budgetFormat {
-		err = errors.New("another format")
-	} else if err == nil {
-		return stored, m.Seq, nil
+	if json.Unmarshal(m.Data, &stored) != nil || stored.Format != budgetFormat {
+		return storedBudget{}, 0, fmt.Errorf("read the day's requests on %s: sequence %d of stream %s is not in format %d: purge the subject to begin anew",
+			s.subject, m.Seq, s.stream, budgetFormat)
 	}
-	return storedBudget{}, 0, fmt.Errorf("read the day's requests on %s: sequence %d of stream %s is not in format %d: purge the subject to begin anew",
-		s.subject, m.Seq, s.stream, budgetFormat)
+	return stored, m.Seq, nil
 }
