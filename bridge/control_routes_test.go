@@ -13,7 +13,7 @@ import (
 func TestAStoppedRouteIsResumedFromOutside(t *testing.T) {
 	t.Parallel()
 	faults := sim.NewFaults(1)
-	faults.Add(sim.Rule{Kind: sim.FaultRevokedPrivilege, Table: "account", Method: "PATCH"})
+	faults.Add(sim.Rule{Kind: sim.FaultRevokedPrivilege, Table: "account", Method: "PATCH", Code: "0x8004a104", Message: "The organization is disabled."})
 	r := newRigWith(t, customerRoute, sim.Options{Faults: faults, RecordWrites: true}, nil)
 	r.send("erp.customer", "com.example.customer", "e-1", map[string]any{"id": "A1", "name": "Contoso"})
 	r.inState("customers", string(inbound.StateStopped))

@@ -14,15 +14,18 @@ import (
 // refusals are what the platform says when one record's owner, or the business unit of
 // one record, is the reason.
 var refusals = map[string]struct {
-	rule   sim.Rule
-	reason outcome.Reason
+	rule      sim.Rule
+	reason    outcome.Reason
+	privilege string
 }{
 	"the owner has left": {
-		sim.Rule{Status: 403, Code: "0x80040225", Message: "The specified user is either disabled or is not a member of any business unit."}, outcome.TargetForbidden},
+		sim.Rule{Status: 403, Code: "0x80040225", Message: "The specified user is either disabled or is not a member of any business unit."}, outcome.TargetForbidden, ""},
 	"the owner lacks a privilege": {
-		sim.Rule{Status: 403, Code: "0x80040231", Message: "Principal user is missing prvReadAccount privilege"}, outcome.TargetForbidden},
+		sim.Rule{Status: 403, Code: "0x80040231", Message: "Principal user is missing prvReadAccount privilege"}, outcome.TargetForbidden, "prvReadAccount"},
 	"another business unit's record": {
-		sim.Rule{Status: 403, Code: "0x80040220", Message: "SecLib::AccessCheckEx failed. Returned hr = -2147187962, ObjectID: 0f9e8d7c-0000-4000-8000-000000000001, OwnerId: 0f9e8d7c-0000-4000-8000-000000000002, ObjectTypeCode: 1, AccessRights: WriteAccess"}, outcome.Forbidden},
+		sim.Rule{Status: 403, Code: "0x80040220", Message: "SecLib::AccessCheckEx failed. Returned hr = -2147187962, ObjectID: 0f9e8d7c-0000-4000-8000-000000000001, OwnerId: 0f9e8d7c-0000-4000-8000-000000000002, ObjectTypeCode: 1, AccessRights: WriteAccess"}, outcome.Forbidden, "WriteAccess"},
+	"a privilege whose depth some records exceed": {
+		sim.Rule{Status: 403, Code: "0x80040220", Message: "Principal user (Id=0f9e8d7c-0000-4000-8000-000000000002, type=8, roleCount=8, privilegeCount=420), is missing prvWriteAccount privilege on OTC=1 for entity 'account'."}, outcome.Forbidden, "prvWriteAccount"},
 }
 
 // ownerRoute writes accounts; those of the owner case name one.
@@ -60,8 +63,8 @@ func TestARefusalOfOneRecordsOwnerOrUnitRejectsThatMessageAlone(t *testing.T) {
 			for range 10 {
 				s := r.next()
 				outcomes[s.Outcome]++
-				if s.Outcome == inbound.Rejected && s.Err.Reason != c.reason {
-					t.Errorf("rejected because of %s: %v", s.Err.Reason, s.Err)
+				if s.Outcome == inbound.Rejected && (s.Err.Reason != c.reason || s.Err.Privilege != c.privilege) {
+					t.Errorf("rejected because of %s, %q is missing: %v", s.Err.Reason, s.Err.Privilege, s.Err)
 				}
 			}
 			if outcomes[inbound.Rejected] != refused || outcomes[inbound.Written] != 10-refused {
@@ -72,7 +75,7 @@ func TestARefusalOfOneRecordsOwnerOrUnitRejectsThatMessageAlone(t *testing.T) {
 }
 
 func TestRefusalsOverDistinctKeysStopTheRoute(t *testing.T) {
-	for name := range refusals {
+	for name, c := range refusals {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRefusing(t, name, 0)
@@ -84,6 +87,9 @@ func TestRefusalsOverDistinctKeysStopTheRoute(t *testing.T) {
 			for {
 				st := r.bridge.Status()
 				if len(st.Routes) == 1 && st.Routes[0].State == string(inbound.StateStopped) {
+					if d := st.Routes[0].Detail; !strings.Contains(d, "grant "+c.privilege) || !strings.Contains(d, "send its dead letters again") {
+						t.Errorf("the status does not say what to do: %s", d)
+					}
 					break
 				}
 				select {

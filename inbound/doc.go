@@ -107,7 +107,8 @@
 // its key wait.
 //
 // The route also stops when the stream of dead letters or of revisions is full, when the feed is
-// lost, and when StopWindow writes in a row over distinct keys are refused. A
+// lost, and when StopWindow writes in a row over distinct keys are refused: what was
+// rejected until then stays so, and Status names the missing privilege. A
 // stopped route lets running writes finish, acknowledges what they achieved and
 // nothing else, and waits for Resume; Status tells what to do.
 //

@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -126,6 +127,9 @@ func brief(err error) string {
 	if e.Code != "" {
 		text += ", code " + e.Code
 	}
+	if e.Privilege != "" {
+		text += ", " + e.Privilege + " is missing"
+	}
 	if row := (*refusals)(nil); errors.As(err, &row) {
 		text = row.prefix() + text
 	}
@@ -152,11 +156,24 @@ func nextAction(err error) string {
 		switch e.Reason {
 		case outcome.Unauthorized:
 			return "check the application user, its secret or certificate, then resume the route"
-		case outcome.Forbidden, outcome.TargetForbidden:
-			return "grant the missing privilege to the bridge's user, then resume the route"
+		case outcome.Forbidden:
+			return "grant " + cmp.Or(e.Privilege, "the missing privilege") + " to the bridge's user, and see that it is enabled and licensed, " +
+				"then resume the route" + retryLetters(err)
+		case outcome.TargetForbidden:
+			return "grant " + cmp.Or(e.Privilege, "the missing privilege") + " to the owners that the messages name, see that they are enabled, " +
+				"and that the bridge's user may assign to them, then resume the route" + retryLetters(err)
 		case outcome.Config, outcome.Unsupported:
 			return "compare the route's table, keys and columns with the organization, then resume the route"
 		}
 	}
 	return "look at the last dead letters, correct the cause, then resume the route"
+}
+
+// retryLetters says what is left to do when messages were rejected before the route
+// stopped: they stay dead letters until a person sends them again.
+func retryLetters(err error) string {
+	if row := (*refusals)(nil); !errors.As(err, &row) {
+		return ""
+	}
+	return " and send its dead letters again"
 }

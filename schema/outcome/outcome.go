@@ -76,6 +76,9 @@ type Error struct {
 	Code string
 	// Message is the server's text, shortened.
 	Message string
+	// Privilege is the privilege or access right that the server's text names as
+	// missing (prvWriteAccount, WriteAccess), "" when it names none. It is never data.
+	Privilege string
 	// RetryAfter is the delay the server asked for, 0 when it did not.
 	RetryAfter time.Duration
 	// Ambiguous means that the server may have done the work all the same.

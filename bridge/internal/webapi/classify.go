@@ -57,6 +57,9 @@ func classify(c *call, a answer) *outcome.Error {
 	e.Code, e.Message = f.code, f.message
 	j := judgeAnswer(c, a, f)
 	set(j.verdict, j.reason)
+	if j.reason == outcome.Forbidden || j.reason == outcome.TargetForbidden {
+		e.Privilege = missingPrivilege(f.message)
+	}
 	if j.verdict != outcome.RetryAfter && a.status == http.StatusServiceUnavailable && e.RetryAfter > 0 {
 		e.Verdict = outcome.RetryAfter
 	}
@@ -141,8 +144,8 @@ func judgeCode(c *call, f fault) (judgement, bool) {
 		return judgeMissing(c), true
 	case codeDuplicateKey, codeDuplicate, codeUniqueIndex:
 		return judgeDuplicate(c), true
-	case codeNoPrivilege, codeNoRight, codeUserDisabled, codeUserUnlicensed:
-		return judgeForbidden(c, f.message), true
+	case codeNoPrivilege, codeNoRight, codeUserDisabled, codeUserUnlicensed, codeUserNoRoles:
+		return judgeForbidden(c, f), true
 	}
 	return judgement{}, false
 }
@@ -166,24 +169,6 @@ func judgeDuplicate(c *call) judgement {
 		return judgement{outcome.Reject, outcome.Duplicate}
 	}
 	return judgement{outcome.RetryRace, outcome.Duplicate}
-}
-
-// textRecordForbidden: the refusal names the record, as that of another business unit.
-// The texts are those that public reports of codes 0x80048306 and 0x80040220 quote.
-var textRecordForbidden = regexp.MustCompile(`(?i)for record with id|AccessCheckEx failed.*ObjectID: ?\{?[0-9a-f-]{36}`)
-
-// judgeForbidden separates what one record's data can cause (an owner without
-// rights, a record out of reach) from what stops every request.
-func judgeForbidden(c *call, message string) judgement {
-	switch {
-	case !c.isWrite():
-		return judgement{outcome.Stop, outcome.Forbidden}
-	case c.setsOwner():
-		return judgement{outcome.Reject, outcome.TargetForbidden}
-	case textRecordForbidden.MatchString(message):
-		return judgement{outcome.Reject, outcome.Forbidden}
-	}
-	return judgement{outcome.Stop, outcome.Forbidden}
 }
 
 // Texts of answers whose code is empty: older and on-premises servers, and
@@ -245,7 +230,7 @@ func judgeStatus(c *call, status int, f fault) judgement {
 	case status >= 400 && !f.known:
 		return judgeForeignAnswer(c, status)
 	case status >= 400:
-		return judgeClientError(c, status, f.message)
+		return judgeClientError(c, status, f)
 	case status >= 300:
 		return judgement{outcome.Stop, outcome.BadAnswer}
 	}
@@ -264,10 +249,10 @@ func judgeForeignAnswer(c *call, status int) judgement {
 
 // judgeClientError is the verdict on a 4xx of the API's own without a telling
 // code or text.
-func judgeClientError(c *call, status int, message string) judgement {
+func judgeClientError(c *call, status int, f fault) judgement {
 	switch status {
 	case http.StatusForbidden:
-		return judgeForbidden(c, message)
+		return judgeForbidden(c, f)
 	case http.StatusNotFound:
 		switch {
 		case c.op == opUpdate || c.op == opDelete:

@@ -19,6 +19,8 @@ func calls() map[string]*call {
 	return map[string]*call{
 		"page":        {op: opPage, method: http.MethodGet, name: "accounts"},
 		"linked page": {op: opPage, method: http.MethodGet, name: "accounts", linked: true},
+		"search":      {op: opResolve, method: http.MethodGet, name: "accounts by name", inbound: true},
+		"look":        {op: opExists, method: http.MethodGet, name: "accounts(1)", inbound: true},
 		"exists":      {op: opExists, method: http.MethodGet, name: "accounts(1)"},
 		"metadata":    {op: opMetadata, method: http.MethodGet, name: "EntityDefinitions"},
 		"whoami":      {op: opWhoAmI, method: http.MethodGet, name: "WhoAmI"},
@@ -54,7 +56,7 @@ func TestEveryStatusHasAVerdict(t *testing.T) {
 	t.Parallel()
 	special := map[int][2]string{ // read, write
 		401: {"reauthenticate unauthorized", "reauthenticate unauthorized"},
-		403: {"stop forbidden", "stop forbidden"},
+		403: {"stop forbidden", "reject forbidden"},
 		404: {"stop config", "stop config"},
 		405: {"stop unsupported", "reject unsupported"},
 		406: {"stop unsupported", "stop unsupported"},
@@ -152,11 +154,15 @@ func TestCodesDecideBeforeTheStatus(t *testing.T) {
 		"0x80044150": {"upsert": "retry server", "page": "retry server"},
 		"0x80044151": {"upsert": "retry server"},
 		"0x80040216": {"upsert": "retry server"},
-		"0x80040220": {"upsert": "stop forbidden", "owner": "reject target_forbidden", "page": "stop forbidden"},
-		"0x80048306": {"upsert": "stop forbidden", "owner": "reject target_forbidden"},
+		"0x80040220": {"upsert": "reject forbidden", "owner": "reject target_forbidden", "page": "stop forbidden", "search": "stop forbidden"},
+		"0x80048306": {"upsert": "reject forbidden", "owner": "reject target_forbidden"},
 		"0x80040231": {"upsert": "reject target_forbidden"},
 		"0x80040225": {"upsert": "stop forbidden", "owner": "reject target_forbidden", "page": "stop forbidden"},
-		"0x8004D24B": {"upsert": "stop forbidden", "page": "stop forbidden"},
+		"0x8004D24B": {"upsert": "stop forbidden", "owner": "reject target_forbidden", "page": "stop forbidden"},
+		"0x80042F09": {"upsert": "stop forbidden", "owner": "reject target_forbidden", "page": "stop forbidden"},
+		"0x8004A104": {"upsert": "stop forbidden", "owner": "stop forbidden", "page": "stop forbidden"},
+		"0x8004A113": {"upsert": "stop forbidden", "owner": "stop forbidden"},
+		"0x80072560": {"upsert": "stop forbidden", "owner": "stop forbidden"},
 		"0x80040265": {"upsert": "reject plugin"},
 		"0x80040224": {"upsert": "retry plugin"},
 		"0x80044331": {"upsert": "reject invalid"},
@@ -215,9 +221,6 @@ func TestTextDecidesWhereTheCodeIsEmpty(t *testing.T) {
 		{"page", 410, "gone", "stop config"},
 		{"upsert", 410, "gone", "reject invalid"},
 		{"linked page", 401, "the delta token", "reauthenticate unauthorized"},
-		{"upsert", 403, "Principal with id x does not have WriteAccess right(s) for record with id y of entity account", "reject forbidden"},
-		{"upsert", 403, "SecLib::AccessCheckEx failed. Returned hr = -2147187962, ObjectID: 0f9e8d7c-0000-4000-8000-000000000001, AccessRights: WriteAccess", "reject forbidden"},
-		{"upsert", 403, "SecLib::AccessCheckEx failed. Returned hr = -2147187962", "stop forbidden"},
 		{"upsert", 400, "anything else", "reject invalid"},
 	} {
 		what := fmt.Sprintf("%s %d %q", c.op, c.status, c.message)

@@ -20,7 +20,8 @@ const (
 	codeNoRight        = "0x80048306" // PrincipalPrivilegeDenied on a record
 	codeOwnerDenied    = "0x80040231" // the target owner lacks a privilege
 	codeUserDisabled   = "0x80040225" // the user, or the named owner, is disabled
-	codeUserUnlicensed = "0x8004d24b"
+	codeUserUnlicensed = "0x8004d24b" // the user, or the named owner, has no licence
+	codeUserNoRoles    = "0x80042f09" // the user, or the named owner, has no role
 	codeNoResource     = "0x80060888" // Resource not found for the segment
 
 	codeKeyNameExists   = "0x80060893" // EntityKeyNameExists
@@ -46,6 +47,10 @@ var byCode = map[string]judgement{
 	"0x8006088d":        {outcome.Stop, outcome.Config}, // OptimisticConcurrencyNotEnabled
 	"0x80072491":        {outcome.Stop, outcome.Config}, // ChangeTrackingNotEnabledForEntity
 	"0x80072492":        {outcome.Stop, outcome.Config}, // ChangeTrackingNotEnabledForRelatedEntities
+
+	"0x8004a104": {outcome.Stop, outcome.Forbidden}, // OrganizationDisabled
+	"0x8004a113": {outcome.Stop, outcome.Forbidden}, // UserDoesNotHaveAdminOnlyModePermissions
+	"0x80072560": {outcome.Stop, outcome.Forbidden}, // UserNotMemberOfOrg
 
 	"0x80040333": {outcome.Reject, outcome.DuplicateRule}, // DuplicateRecordsFound: documented as 500
 	"0x80060882": {outcome.Reject, outcome.Precondition},  // ConcurrencyVersionMismatch

@@ -49,6 +49,10 @@
 //     status, then by the shape of the body. The caller's own cancellation or
 //     deadline is returned as the context's error and is no verdict; a write may
 //     have been done then, unless the error is also inbound.ErrNotSent.
+//   - A refusal for want of a right (403) that one record can cause, be it by its owner, its
+//     business unit or what it refers to, rejects that write and names the missing
+//     privilege (outcome.Error.Privilege). Those that speak of the user or the organization
+//     as a whole are outcome.Stop (judgeForbidden), and so are those of queries.
 //   - Ambiguous is set on a write that may have been done although no answer of
 //     the API said so: the connection broke or the deadline passed once a
 //     connection was had, a gateway answered, or a good status came with a body

@@ -213,8 +213,6 @@ func (a *application) read(ctx context.Context, predicate string) (*target, erro
 		return &t, nil
 	case e != nil && e.Reason == outcome.NotFound && saysMissing(e):
 		return nil, nil
-	case e != nil && e.Reason == outcome.Forbidden && textRecordForbidden.MatchString(e.Message):
-		e.Verdict = outcome.Reject // it is about this record alone
 	}
 	return nil, err
 }
