@@ -75,8 +75,9 @@ type Log interface {
 // Scanner reads the stream without the bodies of its messages.
 type Scanner interface {
 	// Scan calls fn with subject, sequence and headers of the last message of every
-	// subject that matches filter, in the order of sequences. The answer is complete
-	// up to sequence fence, which fenceSubject must have reached; otherwise it fails
+	// subject that matches filter, in the order of sequences; an earlier one of the
+	// same subject may come before it. The answer is complete up to sequence fence,
+	// which fenceSubject must have reached (fence 0: up to the end); otherwise it fails
 	// with ErrStale or ErrUnavailable and fn's calls are void. An error of fn ends it.
 	Scan(ctx context.Context, filter, fenceSubject string, fence uint64, fn func(Stored) error) error
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -196,6 +197,16 @@ func openBatches(t *testing.T, c *Conn) (end func()) {
 type cluster struct {
 	nodes   [3]*node
 	proxies []*natsproxy.Proxy
+	// frozen: the third's replicas of streams get nothing new, and cannot stand for
+	// election; all else of the third works.
+	frozen atomic.Bool
+}
+
+// lose tells what a frozen replica does not hear, nor say: the entries of a stream's log,
+// and votes. The names of streams' groups begin with S, of consumers' with C:
+// nats-server 2.15.2, server/jetstream_cluster.go.
+func (c *cluster) lose(subject string) bool {
+	return c.frozen.Load() && (strings.HasPrefix(subject, "$NRG.AE.S-") || strings.HasPrefix(subject, "$NRG.V.S-"))
 }
 
 func newCluster(t *testing.T) *cluster {
@@ -208,7 +219,12 @@ func newCluster(t *testing.T) *cluster {
 		}
 		ports[i] = listen.Addr().(*net.TCPAddr).Port
 		listen.Close()
-		c.proxies = append(c.proxies, proxy(t, local(ports[i]), nil))
+		p, err := natsproxy.Start(natsproxy.Options{Target: local(ports[i]), Route: c.lose})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(p.Close)
+		c.proxies = append(c.proxies, p)
 	}
 	to := func(addr string) *url.URL { return &url.URL{Scheme: "nats-route", Host: addr} }
 	routes := [3][]*url.URL{
@@ -250,35 +266,44 @@ func (c *cluster) setup(t *testing.T, stream string) logtest.Setup {
 	su := setupOf(t, conn, c.nodes[0].addr(), stream)
 	su.NewLeader = func(t *testing.T) { stepDown(t, conn, stream) }
 	su.Lag = func(t *testing.T) (outbound.Stream, func()) {
-		third := c.nodes[2]
-		waitUntil(t, "another node to lead", func() bool {
-			leader := leaderOf(t, conn, stream)
-			if leader == third.opts.ServerName {
-				stepDown(t, conn, stream)
-			}
-			return leader != "" && leader != third.opts.ServerName
-		})
-		_, seq, err := su.Stream.Checkpoint(t.Context(), names.Checkpoint("account"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		behind := dial(t, third.addr()).Log(stream)
-		waitUntil(t, "the third node to be where the others are", func() bool {
-			return behind.Last(t.Context(), names.Checkpoint("account"), seq, nil, func(outbound.Stored) error { return nil }) == nil
-		})
-		hold := func(on bool) {
-			for _, p := range c.proxies {
-				p.Hold(on)
-				if on {
-					p.Cut() // else it would pass questions on to servers that it cannot hear
-				}
-			}
-		}
-		hold(true)
-		t.Cleanup(func() { hold(false) })
-		return behind, func() { hold(false) }
+		behind := c.follower(t, conn, stream).Log(stream)
+		c.cutOff(true)
+		t.Cleanup(func() { c.cutOff(false) })
+		return behind, func() { c.cutOff(false) }
 	}
 	return su
+}
+
+// follower connects to the third node, once it does not lead the stream and has all of it.
+func (c *cluster) follower(t *testing.T, conn *Conn, stream string) *Conn {
+	t.Helper()
+	third := c.nodes[2]
+	waitUntil(t, "another node to lead", func() bool {
+		leader := leaderOf(t, conn, stream)
+		if leader == third.opts.ServerName {
+			stepDown(t, conn, stream)
+		}
+		return leader != "" && leader != third.opts.ServerName
+	})
+	_, seq, err := conn.Log(stream).Checkpoint(t.Context(), names.Checkpoint("account"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind := dial(t, third.addr())
+	waitUntil(t, "the third node to be where the others are", func() bool {
+		return behind.Log(stream).Last(t.Context(), names.Checkpoint("account"), seq, nil, func(outbound.Stored) error { return nil }) == nil
+	})
+	return behind
+}
+
+// cutOff lets nothing pass between the third node and the others.
+func (c *cluster) cutOff(on bool) {
+	for _, p := range c.proxies {
+		p.Hold(on)
+		if on {
+			p.Cut() // else it would pass questions on to servers that it cannot hear
+		}
+	}
 }
 
 func leaderOf(t *testing.T, c *Conn, stream string) string {

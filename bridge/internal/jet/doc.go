@@ -49,6 +49,19 @@
 // upper sequence: with history limits that would hide a record that moved on
 // between two pages, and it would hide a lagging replica.
 //
+// A follower answers direct reads from what it has, also when it has heard nothing of the
+// leader for long, and when it is cut off: it subscribes once it was current, and
+// unsubscribes only with the stream (nats-server 2.15.2, server/jetstream_cluster.go,
+// monitorStream, and server/stream.go, subscribeToDirect). A server that has such a
+// follower asks it at random among all (server/client.go, processMsgResults). Tests with
+// three servers hold the entries of the stream's log back from one.
+//
+// ReadStream, Walk and Scan read through an ordered consumer, which lives on one server
+// and may be behind in the same way. That it has nothing more pending proves nothing: a
+// read ends where the leader says that the stream ends. One that stays behind for half a
+// minute is ErrStale. Scan shows, of a record that moved on behind the replica's back,
+// an older event too, before the last one.
+//
 // # Feed
 //
 // A Feed is a durable pull consumer with explicit acknowledgement, unlimited
@@ -67,8 +80,8 @@
 //
 // # Walk, roll up, forward
 //
-// Walk reads a stream from an ordered consumer: all messages, a window, the last one of
-// each subject, or what is to come. RollUp puts a marker in the place of a subject's
+// Walk reads a stream: all messages, a window, the last one of each subject, or what is
+// to come. RollUp puts a marker in the place of a subject's
 // messages, fenced by its last sequence, so that what another writer stored meanwhile is
 // not lost. Copies go out through a Forwarder, and requests of operators through Serve and
 // Ask, which are plain NATS: no stream keeps them. Hear sees messages as they are
@@ -98,7 +111,8 @@
 //
 // Payloads keeps the data of large events in an object store bucket (ADR-20), in the form
 // that every client reads. Put leaves an object that is there whole as it is and replaces
-// one that an interrupted Put left. Remove leaves no mark behind. RemoveOrphans removes
+// one that an interrupted Put left. Get says that an object is gone on the leader's word
+// alone. Remove leaves no mark behind. RemoveOrphans removes
 // chunks without a name after an hour.
 //
 // # Limits

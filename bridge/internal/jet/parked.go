@@ -63,11 +63,11 @@ func (p *Parking) Open(ctx context.Context) ([]*inbound.Parked, error) {
 }
 
 func (p *Parking) open(ctx context.Context) ([]*inbound.Parked, error) {
-	newest, err := p.c.lastMatch(ctx, p.stream, []string{p.names.Parked(p.route, ">")})
+	newest, err := p.c.lastOf(ctx, p.stream, p.names.Parked(p.route, ">"))
 	if err != nil {
 		return nil, err
 	}
-	if newest == 0 {
+	if newest.Seq == 0 {
 		p.fence = 0
 		return nil, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -112,7 +113,7 @@ func (p *Payloads) Get(ctx context.Context, uri string) ([]byte, error) {
 	info, err := store.GetInfo(ctx, name)
 	switch {
 	case errors.Is(err, jetstream.ErrObjectNotFound):
-		return nil, fmt.Errorf("%w: %s", outbound.ErrNoPayload, uri)
+		return nil, p.missing(ctx, bucket, name)
 	case err != nil:
 		return nil, p.fault(ctx, "read object "+name, err)
 	case info.Size > event.MaxPayload:
@@ -120,12 +121,34 @@ func (p *Payloads) Get(ctx context.Context, uri string) ([]byte, error) {
 	}
 	data, err := store.GetBytes(ctx, name)
 	if errors.Is(err, jetstream.ErrObjectNotFound) {
-		return nil, fmt.Errorf("%w: %s", outbound.ErrNoPayload, uri)
+		return nil, p.missing(ctx, bucket, name)
 	}
 	if err != nil {
 		return nil, p.fault(ctx, "read object "+name, err)
 	}
 	return data, nil
+}
+
+// missing is the error for an object that was not found. The client library asks any
+// replica, and one that lags does not know the youngest objects: that one is gone is the
+// leader's word alone.
+func (p *Payloads) missing(ctx context.Context, bucket, name string) error {
+	uri := payloadScheme + bucket + "/" + name
+	last, err := p.c.lastOf(ctx, bucketStream(bucket), metaSubject(bucket, name))
+	switch {
+	case err != nil:
+		return p.fault(ctx, "look for object "+name, err)
+	case last.Seq == 0:
+		return fmt.Errorf("%w: %s", outbound.ErrNoPayload, uri)
+	}
+	var o object
+	if err := json.Unmarshal(last.Data, &o); err != nil {
+		return fmt.Errorf("object %s of bucket %s cannot be read: %w", name, bucket, err)
+	}
+	if o.Deleted {
+		return fmt.Errorf("%w: %s was deleted", outbound.ErrNoPayload, uri)
+	}
+	return fmt.Errorf("read object %s: %w: a replica that lags does not have it yet", name, outbound.ErrUnavailable)
 }
 
 // whole tells whether an object has these bytes. One whose chunks are missing is not

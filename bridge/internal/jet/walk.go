@@ -35,14 +35,16 @@ type Step struct {
 	outbound.Stored
 	// Time is when the stream stored it.
 	Time time.Time
-	// Pending is how many matching messages follow.
+	// Pending is how many matching messages follow where the consumer lives.
 	Pending uint64
+	place   uint64 // among what the consumer delivered, from 1
 }
 
-// Walk calls fn with the messages in order, up to the end as it was when the walk
-// began, later ones possibly included. Nothing is skipped: a broken connection is
-// waited for. A message that history limits remove meanwhile may be left out. It
-// returns fn's error, the context's, or says why the stream cannot be read.
+// Walk calls fn with the messages in order, up to the end as the stream's leader knew it
+// when the walk began, later ones possibly included. Nothing is skipped: a broken
+// connection, and a replica that lags, are waited for, but not for ever: outbound.ErrStale
+// says that a replica stays behind. A message that history limits remove meanwhile may be
+// left out. It returns fn's error, the context's, or says why the stream cannot be read.
 func (c *Conn) Walk(ctx context.Context, w Walk, fn func(Step) error) error {
 	if err := c.walk(ctx, w, fn); err != nil {
 		return fmt.Errorf("read stream %s: %w", w.Stream, err)
@@ -51,36 +53,25 @@ func (c *Conn) Walk(ctx context.Context, w Walk, fn func(Step) error) error {
 }
 
 func (c *Conn) walk(ctx context.Context, w Walk, fn func(Step) error) error {
-	started := time.Now()
-	s, err := c.js.Stream(ctx, w.Stream)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fmt.Errorf("%w: %w", outbound.ErrMisconfigured, err)
-	}
+	s, err := c.openStream(ctx, w.Stream)
 	if err != nil {
-		return c.explain(err, started)
+		return err
 	}
 	if len(w.Filter) == 0 {
 		w.Filter = []string{">"}
 	}
-	var end uint64
+	r := &walker{c: c, w: w}
 	if !w.Follow {
-		if end, err = c.lastMatch(ctx, w.Stream, w.Filter); err != nil || end == 0 {
+		last, err := c.lastMatch(ctx, w.Stream, w.Filter)
+		if err != nil || r.over(last) {
 			return err
 		}
+		r.end = last.Seq
 	}
+	started := time.Now()
 	consumer, err := s.OrderedConsumer(ctx, w.consumer())
 	if err != nil {
 		return c.explain(err, started)
-	}
-	if !w.Follow && !w.Since.IsZero() {
-		// When nothing is that young, the end would be waited for in vain.
-		info, err := consumer.Info(ctx)
-		if err != nil {
-			return c.explain(err, started)
-		}
-		if info.NumPending == 0 {
-			return nil
-		}
 	}
 	// Bounded by bytes alone: with a bound of messages too, nats.go 1.55.0 drops some
 	// of them when fn is slow, and has them sent again.
@@ -90,45 +81,99 @@ func (c *Conn) walk(ctx context.Context, w Walk, fn func(Step) error) error {
 	}
 	defer messages.Stop()
 	defer context.AfterFunc(ctx, messages.Stop)()
-	return c.steps(ctx, w, messages, end, fn)
+	return r.steps(ctx, messages, fn)
 }
 
-func (c *Conn) steps(ctx context.Context, w Walk, messages jetstream.MessagesContext, end uint64, fn func(Step) error) error {
-	var read uint64
+// openStream is a stream that must be there, with its state.
+func (c *Conn) openStream(ctx context.Context, name string) (jetstream.Stream, error) {
+	started := time.Now()
+	s, err := c.js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("%w: %w", outbound.ErrMisconfigured, err)
+	}
+	if err != nil {
+		return nil, c.explain(err, started)
+	}
+	return s, nil
+}
+
+// walker is a walk on its way. Its consumer lives on one server, whose replica may lag:
+// that it has nothing more means nothing, where the stream ends is the leader's word.
+type walker struct {
+	c     *Conn
+	w     Walk
+	end   uint64 // where the stream ended when the walk began
+	read  uint64 // the last message that fn got
+	waits int    // in a row, without a message
+}
+
+// over tells by the last message that the leader has whether nothing is left to read.
+// What stood at the end may have been removed since.
+func (r *walker) over(last leaderMessage) bool {
+	return last.Seq <= r.read || last.Time.Before(r.w.Since)
+}
+
+func (r *walker) steps(ctx context.Context, messages jetstream.MessagesContext, fn func(Step) error) error {
 	for {
 		m, err := messages.Next(jetstream.NextMaxWait(readIdle))
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, nats.ErrTimeout), errors.Is(err, jetstream.ErrNoHeartbeat):
-			if w.Follow {
+			if r.w.Follow {
 				continue
 			}
-			// What stood at the end may have been removed since.
-			if end, err = c.lastMatch(ctx, w.Stream, w.Filter); err != nil || end <= read {
+			if over, err := r.idle(ctx); over || err != nil {
 				return err
 			}
 			continue
 		case err != nil:
-			return c.explain(err, time.Now())
+			return r.c.explain(err, time.Now())
 		}
 		meta, err := m.Metadata()
 		if err != nil {
 			return err
 		}
-		step := Step{Time: meta.Timestamp, Pending: meta.NumPending, Stored: outbound.Stored{
+		step := Step{Time: meta.Timestamp, Pending: meta.NumPending, place: meta.Sequence.Consumer, Stored: outbound.Stored{
 			Subject: m.Subject(), Sequence: meta.Sequence.Stream, Header: strip(m.Headers()), Data: m.Data(),
 		}}
-		if w.HeadersOnly {
+		if r.w.HeadersOnly {
 			step.Data = nil
 		}
 		if err := fn(step); err != nil {
-			return err
+			return &callerError{err}
 		}
-		if read = step.Sequence; !w.Follow && (step.Pending == 0 || read >= end) {
+		if r.read, r.waits = step.Sequence, 0; r.w.Follow {
+			continue
+		}
+		if r.read >= r.end {
 			return nil
 		}
+		if step.Pending == 0 {
+			// An error is met again, and counted, when nothing comes.
+			if last, err := r.c.lastMatch(ctx, r.w.Stream, r.w.Filter); err == nil && r.over(last) {
+				return nil
+			}
+		}
 	}
+}
+
+// idle asks the leader after a wait in which nothing came.
+func (r *walker) idle(ctx context.Context) (over bool, err error) {
+	r.waits++
+	last, err := r.c.lastMatch(ctx, r.w.Stream, r.w.Filter)
+	switch {
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case err == nil && r.over(last):
+		return true, nil
+	case r.waits < readWaits:
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return false, fmt.Errorf("%w: the replica that is read stands at sequence %d, the leader's last message has %d, and nothing came for %s",
+		outbound.ErrStale, r.read, last.Seq, readWaits*readIdle)
 }
 
 func (w *Walk) consumer() jetstream.OrderedConsumerConfig {

@@ -1,7 +1,8 @@
 // Package natsproxy stands between NATS clients and a server, for tests: it sees every
 // published message before the server does, can hold one back with all that follows it
 // on its connection, and can keep the server's answers, or everything, from passing.
-// It reads the client protocol; on a route, whose protocol is another, it only holds.
+// On a route between servers, whose protocol is another, it can hold everything or lose
+// chosen messages.
 package natsproxy
 
 import (
@@ -30,6 +31,10 @@ type Options struct {
 	// OnPublish is called before a message is passed on; the connection waits for it.
 	// nil passes bytes without looking.
 	OnPublish func(Publish)
+	// Route is for a route between servers: a message on a subject for which it is true
+	// is lost, in either direction. nil passes bytes without looking. OnPublish is for
+	// clients; the two exclude each other.
+	Route func(subject string) (lose bool)
 }
 
 // Proxy is a listening proxy.
@@ -137,7 +142,13 @@ func (p *Proxy) pass(to io.Writer, b []byte, answer bool) error {
 	return err
 }
 
-func (p *Proxy) back(server, client net.Conn) { p.copy(server, client, true) }
+func (p *Proxy) back(server, client net.Conn) {
+	if p.o.Route != nil {
+		p.route(server, client, true)
+		return
+	}
+	p.copy(server, client, true)
+}
 
 func (p *Proxy) copy(from, to net.Conn, answer bool) {
 	buf := make([]byte, 64<<10)
@@ -151,6 +162,10 @@ func (p *Proxy) copy(from, to net.Conn, answer bool) {
 
 // forward passes what a client sends, message by message.
 func (p *Proxy) forward(client, server net.Conn) {
+	if p.o.Route != nil {
+		p.route(client, server, false)
+		return
+	}
 	if p.o.OnPublish == nil {
 		p.copy(client, server, false)
 		return
