@@ -37,6 +37,8 @@ type streamFault struct {
 	after time.Duration
 	// behind is by how many batches a replica lags.
 	behind int
+	// follows: a scan begins at a replica that lags and goes on as it catches up.
+	follows bool
 }
 
 func newStream() *streamModel { return &streamModel{last: map[string]int{}} }
@@ -156,10 +158,21 @@ func (m *streamModel) Scan(ctx context.Context, filter, fenceSubject string, fen
 	if i, ok := m.last[fenceSubject]; ok {
 		shown = m.msgs[i].Sequence
 	}
+	view, lasts := len(m.msgs), map[string]int{}
+	if f.follows {
+		view = 0
+		if n := len(m.batches) - f.behind; n > 0 {
+			view = m.batches[n-1]
+		}
+	}
+	for i := range m.msgs[:view] {
+		lasts[m.msgs[i].Subject] = i
+	}
 	var answer []Stored
 	prefix := strings.TrimSuffix(filter, "*")
 	for i, msg := range m.msgs {
-		if strings.HasPrefix(msg.Subject, prefix) && m.last[msg.Subject] == i {
+		// The last messages as the replica had them, then all that it gets.
+		if strings.HasPrefix(msg.Subject, prefix) && (i >= view || lasts[msg.Subject] == i) {
 			answer = append(answer, Stored{msg.Subject, msg.Sequence, msg.Header, nil})
 		}
 	}
@@ -168,7 +181,7 @@ func (m *streamModel) Scan(ctx context.Context, filter, fenceSubject string, fen
 		return ErrStale
 	}
 	for i, a := range answer {
-		if f.behind > 0 && i == len(answer)/2 {
+		if f.behind > 0 && !f.follows && i == len(answer)/2 {
 			return ErrStale
 		}
 		if err := fn(a); err != nil {

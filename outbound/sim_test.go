@@ -57,9 +57,12 @@ func (s *storm) n(n int) int {
 var stormKinds = []string{"page error", "page throttled", "page link refused", "exists error", "unavailable", "full",
 	"unknown lost", "unknown stored", "unknown late", "stale replica", "read error", "checkpoint error"}
 
+// scanKinds happen only where the whole table is held against the stream.
+var scanKinds = []string{"stale scan", "scan follows"}
+
 func newStorm(seed uint64, sometime map[string]int) *storm {
 	s := &storm{r: rand.New(rand.NewPCG(seed, 7)), rates: map[string]float64{}, sometime: sometime}
-	for _, k := range stormKinds {
+	for _, k := range slices.Concat(stormKinds, scanKinds) {
 		if s.r.IntN(2) == 0 {
 			s.rates[k] = s.r.Float64() * 0.25
 		}
@@ -107,6 +110,13 @@ func (s *storm) stream(op string) streamFault {
 			return streamFault{behind: 1 + s.n(3)}
 		case s.hit("read error"):
 			return streamFault{err: ErrUnavailable}
+		}
+	case "scan":
+		switch {
+		case s.hit("stale scan"):
+			return streamFault{behind: 1 + s.n(3)}
+		case s.hit("scan follows"):
+			return streamFault{behind: 1 + s.n(20), follows: true}
 		}
 	case "checkpoint":
 		if s.hit("checkpoint error") {
@@ -267,7 +277,7 @@ var calamityKinds = []string{"token expired", "full dump", "restored", "other co
 
 func TestExpiryRestoresOtherColumnsAndLateCommitsUnderStormAndKills(t *testing.T) {
 	t.Parallel()
-	storms(t, 20, under(StartLoad, true), slices.Concat(stormKinds, calamityKinds,
+	storms(t, 20, under(StartLoad, true), slices.Concat(stormKinds, scanKinds, calamityKinds,
 		[]string{"skip " + skipUnchanged, "skip " + skipFiltered, "skip " + skipNoise})...)
 }
 

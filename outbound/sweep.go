@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"cebridge/schema/event"
@@ -85,8 +86,13 @@ func (w *Worker) unseen(ctx context.Context, s *session) (list []candidate, more
 	if err := w.drain(ctx, s); err != nil {
 		return nil, false, err
 	}
+	at := map[string]int{} // where a record stands in list
 	err = w.log.Scan(ctx, w.cfg.Names.Table(w.table), w.subject, s.held, func(m Stored) error {
 		id, ok := w.cfg.Names.RecordID(w.table, m.Subject)
+		if i, again := at[id]; again && ok {
+			list[i].id = "" // what was shown of it before was not its last event
+			delete(at, id)
+		}
 		if !ok || m.Sequence > s.pass.from || s.pass.seen.has(m.Sequence) {
 			return nil
 		}
@@ -101,16 +107,15 @@ func (w *Worker) unseen(ctx context.Context, s *session) (list []candidate, more
 		if len(list) == sweepChunk {
 			return errEnough
 		}
+		at[id] = len(list)
 		list = append(list, candidate{id, m.Sequence})
 		return nil
 	})
-	if errors.Is(err, errEnough) {
-		return list, true, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, errEnough) {
 		return nil, false, fmt.Errorf("look for records of table %s that are gone: %w", w.table, err)
 	}
-	return list, false, nil
+	list = slices.DeleteFunc(list, func(c candidate) bool { return c.id == "" })
+	return list, err != nil, nil
 }
 
 // confirm asks the source about candidates and returns those that are gone, and those
