@@ -195,7 +195,7 @@ func (t *Trial) echoes(table string) bool {
 }
 
 func (t *Trial) rehearse(ctx context.Context, w *schema.Write, classic *classicCount) (TriedWrite, error) {
-	out := TriedWrite{Operation: w.Operation, Table: w.Table, Lane: strings.NewReplacer("\x00", " ", "\x01", "=").Replace(w.Lane())}
+	out := TriedWrite{Operation: w.Operation, Table: w.Table, Lane: strings.NewReplacer("\x00", " ", "\x01", "=", "\x02", "", "\x03", ".", "\x04", "=").Replace(w.Lane())}
 	calls := func(exists bool) (*TriedCalls, error) {
 		sent, err := webapi.Rehearse(ctx, t.cfg.WebAPI.URL, t.cfg.WebAPI.Version, w, exists)
 		if err != nil {

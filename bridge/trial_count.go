@@ -23,7 +23,8 @@ func newClassicCount() *classicCount {
 // count is the number for one write.
 //
 //   - 1 to find the record, unless the event has its GUID;
-//   - 1 for each record that is bound by key or search, the owner included;
+//   - 1 for each record that is bound by key or search, the owner included, or that the
+//     record's key names;
 //   - 1 for the create, or for an update of anything but state and owner; 1 for a delete;
 //   - 1 for the state, when state or status is written (SetState);
 //   - 1 for the owner, when an existing record gets one (Assign); a create takes it along.
@@ -37,6 +38,9 @@ func (c *classicCount) count(w *schema.Write, exists bool) int {
 	}
 	if w.ID == "" {
 		find(w.Path())
+	}
+	for _, p := range w.Parents() {
+		find(p.Query())
 	}
 	if w.Operation == schema.OpDelete {
 		return n + 1

@@ -22,6 +22,8 @@
 //   - Messages of one key are written in the order of the stream, one at a time,
 //     whatever retries, redeliveries, crashes and take-overs happen. Keys are
 //     those of schema.Write.Lane: two that a collation may take for one count as one.
+//     A record that a key names, rather than having its GUID, counts by its name: that a
+//     mapping names it in one form only is the Mapper's promise.
 //     Keys do not wait for each other. Revisions are those of schema.Write.Identity.
 //   - A message settled here is not written twice when its acknowledgement is lost,
 //     as long as it is among the last 8192. Beyond that, and after a crash, it may

@@ -496,6 +496,19 @@ func TestParkedKeysNeverGoBackWhateverHappensToTheInstances(t *testing.T) {
 	}
 }
 
+func TestReferencesAreTheAddressesOfParentsInTheKeyToo(t *testing.T) {
+	parent := func(address string) schema.KeyPart {
+		return schema.KeyPart{Column: "p", Parent: &schema.KeyParent{Reference: schema.Reference{Address: address}}}
+	}
+	got := references(&schema.Write{
+		Key:  []schema.KeyPart{parent("accounts(accountnumber='A1')"), parent(""), {Column: "n", Value: []byte("1")}},
+		Body: []byte(`{"a@odata.bind":"/contacts(emailaddress1='a%40b')"}`),
+	})
+	if want := "accounts(accountnumber='A1') contacts(emailaddress1='a%40b')"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestReferencesAreTheBoundAddressesOfBothBodies(t *testing.T) {
 	got := references(&schema.Write{
 		Body:     []byte(`{"name":"x","a@odata.bind":"/contacts(emailaddress1='a%40b')","b@odata.bind":null,"c@odata.bind":"/x y"}`),

@@ -274,6 +274,11 @@ func references(w *schema.Write) string {
 			}
 		}
 	}
+	for _, p := range w.Parents() {
+		if p.Address != "" {
+			paths[p.Address] = true
+		}
+	}
 	return strings.Join(slices.Sorted(maps.Keys(paths)), " ")
 }
 

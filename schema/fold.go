@@ -18,16 +18,24 @@ func foldParts(table string, parts []KeyPart, fold func(string) string) string {
 	var b strings.Builder
 	b.WriteString(table)
 	for _, p := range parts {
-		text, _, err := scalarText(p.Value)
-		if err != nil {
-			text = string(p.Value)
-		}
 		b.WriteByte(0)
 		b.WriteString(p.Column)
 		b.WriteByte(1)
-		b.WriteString(fold(strings.TrimRight(text, " ")))
+		if p.Parent != nil {
+			foldParent(&b, p.Parent, fold)
+			continue
+		}
+		foldValue(&b, p, fold)
 	}
 	return b.String()
+}
+
+func foldValue(b *strings.Builder, p KeyPart, fold func(string) string) {
+	text, _, err := scalarText(p.Value)
+	if err != nil {
+		text = string(p.Value)
+	}
+	b.WriteString(fold(strings.TrimRight(text, " ")))
 }
 
 // expansions are letters that compare like two others, in lower case.

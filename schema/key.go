@@ -32,6 +32,9 @@ const MaxKeyText = 450
 type KeyPart struct {
 	Column string
 	Value  json.RawMessage
+	// Parent, in place of Value, is the record that a lookup refers to, when it is named
+	// by something else than its GUID.
+	Parent *KeyParent
 }
 
 var (
@@ -46,7 +49,8 @@ func IsGUID(s string) bool { return guidText.MatchString(s) }
 
 // KeyPredicate renders the text between the parentheses of a keyed URL, already
 // percent-encoded: accountnumber='A%20B',new_kind=3. The same text serves inside
-// an @odata.bind value.
+// an @odata.bind value. A part with a Parent stands there as its query in braces, which
+// no server takes: Write.WithParents puts the GUID in its place.
 func KeyPredicate(t *Table, parts []KeyPart) (string, error) {
 	if len(parts) == 0 {
 		return "", fmt.Errorf("%w: no key columns for table %s", ErrKeyValue, t.LogicalName)
@@ -57,7 +61,7 @@ func KeyPredicate(t *Table, parts []KeyPart) (string, error) {
 		if col == nil {
 			return "", fmt.Errorf("%w: table %s has no column %s", ErrKeyValue, t.LogicalName, p.Column)
 		}
-		lit, err := keyLiteral(col, p.Value)
+		lit, err := partLiteral(col, p, keyLiteral)
 		if err != nil {
 			return "", fmt.Errorf("key column %s of %s: %w", p.Column, t.LogicalName, err)
 		}
@@ -73,7 +77,7 @@ func KeyPredicate(t *Table, parts []KeyPart) (string, error) {
 
 // keyLiteral renders one JSON value as an OData literal of the column's type.
 // A number given as a text, or a text given as a number, keeps its exact digits.
-func keyLiteral(col *Column, raw json.RawMessage) (string, error) {
+func keyLiteral(col *Column, raw []byte) (string, error) {
 	text, quoted, err := scalarText(raw)
 	if err != nil {
 		return "", err
@@ -119,7 +123,7 @@ func kind(quoted bool) string {
 }
 
 // scalarText returns the text of a JSON string, or the digits of a JSON number.
-func scalarText(raw json.RawMessage) (text string, quoted bool, err error) {
+func scalarText(raw []byte) (text string, quoted bool, err error) {
 	s := strings.TrimSpace(string(raw))
 	switch {
 	case s == "" || s == "null":

@@ -297,7 +297,7 @@ func TestFoldedKeysOfDifferentRecordsDiffer(t *testing.T) {
 		k1, k2 := key.Draw(t, "key"), key.Draw(t, "key")
 		same := cmp.Equal(fold(t1, k1), fold(t2, k2))
 		if same != (schema.FoldKey(t1, k1) == schema.FoldKey(t2, k2)) {
-			t.Fatalf("%s %s and %s %s: same %v", t1, k1, t2, k2, same)
+			t.Fatalf("%s %+v and %s %+v: same %v", t1, k1, t2, k2, same)
 		}
 	})
 }

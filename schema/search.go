@@ -20,6 +20,9 @@ type Search struct {
 	Columns   []string
 	// Filter is an OData $filter that holds for the record, not percent-encoded.
 	Filter string
+	// Merged, when set, asks besides whether the record was merged into another one, and
+	// says what to do then.
+	Merged MergedRule
 }
 
 // NewSearch makes the search for the record whose columns have those values. Values
@@ -35,7 +38,7 @@ func NewSearch(t *Table, parts []KeyPart) (*Search, error) {
 		if col == nil {
 			return nil, fmt.Errorf("%w: table %s has no column %s", ErrKeyValue, t.LogicalName, p.Column)
 		}
-		lit, err := filterLiteral(col, p.Value)
+		lit, err := partLiteral(col, p, filterLiteral)
 		if err != nil {
 			return nil, fmt.Errorf("column %s of %s: %w", p.Column, t.LogicalName, err)
 		}
@@ -52,12 +55,16 @@ func NewSearch(t *Table, parts []KeyPart) (*Search, error) {
 // Query is the request path below the API root. Two records are asked for: the
 // second tells that the search does not mean one.
 func (s *Search) Query() string {
-	return s.EntitySet + "?$select=" + s.PrimaryID + "&$filter=" + escapeFilter(s.Filter) + "&$top=2"
+	columns := s.PrimaryID
+	if s.Merged != "" {
+		columns += "," + MergedColumn + "," + MasterReadName
+	}
+	return s.EntitySet + "?$select=" + columns + "&$filter=" + escapeFilter(s.Filter) + "&$top=2"
 }
 
 // filterLiteral renders one JSON value as an OData literal in a filter. Unlike a
 // key's, a text may have any character but control characters.
-func filterLiteral(col *Column, raw json.RawMessage) (string, error) {
+func filterLiteral(col *Column, raw []byte) (string, error) {
 	switch col.Type {
 	case TypeBoolean:
 		switch s := strings.TrimSpace(string(raw)); s {
@@ -129,12 +136,16 @@ func KeyMembers(catalog Catalog, t *Table, parts []KeyPart) (json.RawMessage, er
 		if col == nil {
 			return nil, fmt.Errorf("%w: table %s has no column %s", ErrKeyValue, t.LogicalName, p.Column)
 		}
+		if i > 0 {
+			out = append(out, ',')
+		}
+		if p.Parent != nil {
+			out = append(out, p.Parent.Member()...)
+			continue
+		}
 		name, value, err := keyMember(catalog, t, col, p.Value)
 		if err != nil {
 			return nil, fmt.Errorf("key column %s of %s: %w", p.Column, t.LogicalName, err)
-		}
-		if i > 0 {
-			out = append(out, ',')
 		}
 		out, _ = jsontext.AppendQuote(out, name) // names are ASCII
 		out = append(out, ':')
@@ -187,6 +198,9 @@ type Reference struct {
 	Property string
 	// Cached: an earlier answer of the search may be used.
 	Cached bool
+	// Address is the record's address by its key below the API root, under which others
+	// announce it; "" where there is none.
+	Address string
 }
 
 // Member is how the reference stands in a body before it is bound: its property

@@ -26,7 +26,7 @@ type Write struct {
 	// ID is the record's GUID when it is addressed by that.
 	ID string
 	// Predicate is the rendered text between the parentheses of the URL; empty when
-	// Search is set.
+	// Search is set. It is no address before the Parents are found.
 	Predicate string
 	// Search finds the record when no URL can address it by its key.
 	Search *Search
@@ -74,6 +74,8 @@ type Merged struct {
 const (
 	MergedColumn = "merged"
 	MasterColumn = "masterid"
+	// MasterReadName is under which name the second one is read.
+	MasterReadName = "_masterid_value"
 )
 
 // Merges tells whether the table's records can be merged into each other: whether it
@@ -84,7 +86,8 @@ func (t *Table) Merges() bool {
 }
 
 // Path is the request path below the API root: accounts(accountnumber='ABC123').
-// For a record that has to be searched for it is the query.
+// For a record that has to be searched for it is the query; a parent in its key that has
+// to be is a query in braces.
 func (w *Write) Path() string {
 	if w.Search != nil {
 		return w.Search.Query()
@@ -95,6 +98,8 @@ func (w *Write) Path() string {
 // Lane is what writes to one record have in common: those of one lane must not
 // overtake each other. Records whose keys differ only in what some collation ignores,
 // such as accents, share a lane, which does no more than make them wait for each other.
+// A parent in the key counts by how it is named, its GUID is not known here: so whoever
+// makes writes must name it in one form for all records of a table (mapping does).
 func (w *Write) Lane() string {
 	if w.ID != "" {
 		return w.Table + "\x00" + w.ID

@@ -95,6 +95,7 @@
 //	duplicate alternate key: 412 0x80060892                          live
 //	missing bind target: by key 0x80060891, by id 0x80040217         live
 //	... with status 404                                              assumed (BindMissBadRequest)
+//	a lookup in the key of a new record is checked like a bind       assumed
 //	key not valid: 400, code 0x0                                     assumed
 //	keys compare without case and trailing blanks                    assumed (CaseSensitiveKeys)
 //	rows with a null part take no part in a key                      assumed

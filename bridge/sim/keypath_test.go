@@ -127,6 +127,9 @@ func TestKeysOfSeveralColumnsAndLookups(t *testing.T) {
 	}
 	s := newTestServer(t, Options{Tables: tables})
 	person := mustInsert(t, s, "contact", map[string]any{"lastname": "Lee"})
+	nobody := "accounts(numberofemployees=7,_primarycontactid_value=00000000-0000-0000-0000-0000000000ff)"
+	send(t, s, "PATCH", nobody, `{"name":"n"}`).want(t, 404, codeNotFound)
+	send(t, s, "PATCH", nobody, `{"name":"n","primarycontactid@odata.bind":null}`).want(t, 204, "")
 	path := "accounts(numberofemployees=7,_primarycontactid_value=" + person + ")"
 	send(t, s, "PATCH", path, `{"name":"n"}`).want(t, 204, "")
 	id, ok := s.FindByKey("account", map[string]any{"_primarycontactid_value": person, "numberofemployees": 7})

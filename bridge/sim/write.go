@@ -150,6 +150,9 @@ func (x *tx) create(q *writeRequest, d *tableDef) (*row, *apiError) {
 					return nil, notSimulated("creating a record by a key with the polymorphic lookup '%s'.", c.LogicalName)
 				}
 				cell = "0" + cell
+				if e := x.checkKeyLookup(q, c, column, cell); e != nil {
+					return nil, e
+				}
 			} else if e := checkKeyCell(d, c, cell); e != nil {
 				return nil, e
 			}
@@ -174,6 +177,24 @@ func (x *tx) create(q *writeRequest, d *tableDef) (*row, *apiError) {
 func checkKeyCell(d *tableDef, c *schema.Column, cell string) *apiError {
 	_, e := encodeCell(c, []byte(cell))
 	return inTable(d, e)
+}
+
+// checkKeyLookup refuses a record whose key refers to one that is not there, unless the
+// body says otherwise; what it says is checked with the body.
+func (x *tx) checkKeyLookup(q *writeRequest, c *schema.Column, column int, cell string) *apiError {
+	if slices.ContainsFunc(q.body.binds, func(b bindSet) bool { return b.column == column }) {
+		return nil
+	}
+	name, id, ok := lookupTarget(c, cell)
+	target := x.s.catalogNow().byName[name]
+	if !ok || target == nil || target.rows[id] != nil {
+		return nil
+	}
+	e := notFound(target.def.Load(), &recordKey{byID: true, id: id})
+	if x.s.opts.Assumptions.BindMissBadRequest {
+		e.Status = http.StatusBadRequest
+	}
+	return e
 }
 
 func (x *tx) newID(q *writeRequest, d *tableDef) (uuid.UUID, *apiError) {

@@ -168,7 +168,7 @@ func (c *compiler) address(p *Program) {
 		p.find = c.findColumns(c.table, s.find)
 		c.notOmitted(p.find)
 	}
-	p.key = c.key(c.table, s.keyAt, s.key)
+	p.key = c.ownKey()
 	c.notOmitted(p.key)
 	if p.id = c.keyPart(s.id, nil, nil); p.id != nil && p.id.constant != nil {
 		if v := p.id.constant; v.kind != isText || !schema.IsGUID(v.text) {
@@ -180,7 +180,7 @@ func (c *compiler) address(p *Program) {
 // notOmitted keeps the address of the record itself whole.
 func (c *compiler) notOmitted(parts []keyProgram) {
 	for _, part := range parts {
-		if part.program.root != nil && calls(part.program.root, "omit") {
+		if part.program != nil && part.program.root != nil && calls(part.program.root, "omit") {
 			c.add(part.program.place, "the record's own key cannot be left out: omit() is for columns and lookups")
 		}
 	}
@@ -200,12 +200,17 @@ func (c *compiler) key(t *schema.Table, at place, entries []entry) []keyProgram 
 		}
 	}
 	if known && len(columns) > 0 {
-		c.need(t, columns)
-		if problem := keyProblem(t, columns); problem != "" {
-			c.add(at, "%s", problem)
-		}
+		c.keyDeclared(t, at, columns)
 	}
 	return parts
+}
+
+// keyDeclared checks that an alternate key is declared and active.
+func (c *compiler) keyDeclared(t *schema.Table, at place, columns []string) {
+	c.need(t, columns)
+	if problem := keyProblem(t, columns); problem != "" {
+		c.add(at, "%s", problem)
+	}
 }
 
 // keyProblem says why those columns cannot address a record; "" when they can.
@@ -238,7 +243,7 @@ func (c *compiler) keyPart(x *expression, table *schema.Table, col *schema.Colum
 		return nil
 	}
 	if p.root != nil && (calls(p.root, "ref") || calls(p.root, "resolve")) {
-		c.add(p.place, "ref() and resolve() belong in lookups, not in a key")
+		c.add(p.place, "ref() and resolve() belong in lookups and in the record's own key, not in here")
 	}
 	if p.constant != nil && p.constant.kind == isNull {
 		c.add(p.place, "a key cannot be null")

@@ -24,6 +24,7 @@ func (c *compiler) writes(p *Program) {
 			p.recheck = p.recheck || s.operation == schema.OpDelete && before.operation == schema.OpUpdate && before.table.text == s.table.text
 		}
 	}
+	c.oneForm(p.parts)
 	if c.spec.revision != nil {
 		c.revised()
 	}
@@ -47,10 +48,16 @@ func (c *compiler) revised() {
 func sameRecord(a, b *Spec) bool {
 	same := func(x, y []entry) bool {
 		return slices.EqualFunc(x, y, func(x, y entry) bool {
-			return x.text == y.text && sameExpression(x.value, y.value)
+			return x.text == y.text && sameExpression(x.value, y.value) && sameTarget(x.lookup, y.lookup)
 		})
 	}
 	return a.table.text == b.table.text && same(a.key, b.key) && same(a.find, b.find) && sameExpression(a.id, b.id)
+}
+
+func sameTarget(a, b *lookupEntry) bool {
+	same := func(x, y entry) bool { return x.text == y.text && sameExpression(x.value, y.value) }
+	return a == b || a != nil && b != nil && a.target.text == b.target.text && sameExpression(a.id, b.id) &&
+		slices.EqualFunc(a.key, b.key, same) && slices.EqualFunc(a.find, b.find, same)
 }
 
 func sameExpression(a, b *expression) bool {

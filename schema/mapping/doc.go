@@ -13,7 +13,8 @@
 //	when       a condition; an event for which it is false is not for this route
 //	table      logical name of the table that is written
 //	operation  upsert (default), create, update or delete
-//	key        {column: expression, ...}: an alternate key, declared and Active
+//	key        {column: expression, ...}: an alternate key, declared and Active; a lookup
+//	           in it is a GUID, or names its record as one of lookups does (Keys)
 //	id         expression: the record's GUID; instead of key
 //	resolve    {column: expression, ...}: columns that find the record; instead of
 //	           key, for update and delete alone
@@ -30,6 +31,22 @@
 //
 // Every scalar is an expression. A constant text is a CEL string within YAML
 // quotes ('"NW"'); a plain YAML number, true, false and null mean themselves.
+//
+// # Keys
+//
+// A lookup in the record's own key is a GUID, or a record named by its own key or by
+// resolve: then Write.Key has a Parent (schema.KeyParent), whose GUID has to be found
+// before the write has an address.
+//
+// Writes to one record must share a lane, and a lane is made of what the event says,
+// as nobody can be asked here. Two events can name one record by unequal texts in two
+// ways. Either the texts are equal to the server: those are folded, the parent's as the
+// record's own, in whatever order its columns stand. Or one names the parent by a GUID or
+// another key: this is refused. A part of a key names its record in one form, the same for
+// all events and all entries of writes that write the table: a GUID, or one key of one
+// table, or one search. So ref() and resolve() stand alone there, with their columns
+// written out. What is left is a parent whose own key changes between two events, which no
+// form can exclude, as little as that of the record.
 //
 // # Several writes
 //

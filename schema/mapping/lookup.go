@@ -3,6 +3,8 @@ package mapping
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,11 +33,20 @@ type lookupTarget struct {
 	navigation string
 }
 
-// keyProgram is one column of a key with its expression.
+// keyProgram is one column of a key with its expression, or with the record that it
+// refers to.
 type keyProgram struct {
 	name    string
 	column  *schema.Column
 	program *program
+	parent  *lookupProgram
+}
+
+func (k *keyProgram) at() place {
+	if k.parent != nil {
+		return k.parent.place
+	}
+	return k.program.place
 }
 
 // keyState sums up the parts of a key that was computed.
@@ -53,6 +64,20 @@ func evalKey(ctx context.Context, v *view, parts []keyProgram) ([]schema.KeyPart
 	out := make([]schema.KeyPart, 0, len(parts))
 	nulls, omits, constants := 0, 0, 0
 	for _, part := range parts {
+		if part.parent != nil {
+			found, state, err := part.parent.keyPart(ctx, v)
+			switch {
+			case err != nil:
+				return nil, 0, err
+			case state == keyNull:
+				nulls++
+			case state == keyOmitted:
+				omits++
+			default:
+				out = append(out, found)
+			}
+			continue
+		}
 		if part.program.constant != nil {
 			constants++
 		}
@@ -80,7 +105,7 @@ func evalKey(ctx context.Context, v *view, parts []keyProgram) ([]schema.KeyPart
 	case nulls > 0 && nulls+constants == len(parts):
 		return nil, keyNull, nil
 	case nulls > 0:
-		return nil, 0, reject(parts[0].program.place, outcome.Invalid, "some parts of the key are null, others are not")
+		return nil, 0, reject(parts[0].at(), outcome.Invalid, "some parts of the key are null, others are not")
 	}
 	return out, keyComplete, nil
 }
@@ -135,47 +160,106 @@ func predicate(at func(part int) place, t *schema.Table, parts []schema.KeyPart)
 
 // placesOf gives predicate the places of a key's expressions.
 func placesOf(parts []keyProgram) func(int) place {
-	return func(part int) place { return parts[part].program.place }
+	return func(part int) place { return parts[part].at() }
+}
+
+// record is what a lookup was computed to refer to.
+type record struct {
+	target lookupTarget
+	// at is where the mapping says so: as a whole, or by part.
+	at func(part int) place
+	// id names it, or the columns of a key, or, with search, columns to search for.
+	id     string
+	parts  []schema.KeyPart
+	search bool
 }
 
 // write appends the lookup's member, or nothing when it is left alone.
 func (l *lookupProgram) write(ctx context.Context, v *view, o *object) error {
+	r, state, err := l.record(ctx, v)
 	switch {
-	case l.value != nil:
+	case err != nil || state == keyOmitted:
+		return err
+	case state == keyNull:
+		return l.writeNull(o)
+	case r.id != "":
+		return l.writeID(r, o)
+	case r.search:
+		return l.writeSearch(r, o)
+	}
+	return l.writeKey(r, o)
+}
+
+// record computes what the lookup refers to; keyNull and keyOmitted are those of the
+// whole lookup.
+func (l *lookupProgram) record(ctx context.Context, v *view) (record, keyState, error) {
+	if l.value != nil {
 		x, err := l.value.eval(ctx, v)
-		if err != nil {
-			return err
+		switch {
+		case err != nil:
+			return record{}, 0, err
+		case x.kind == isOmitted:
+			return record{}, keyOmitted, nil
+		case x.kind == isNull:
+			return record{}, keyNull, nil
+		case x.kind == isRef:
+			return l.named(x.ref)
 		}
-		switch x.kind {
-		case isOmitted:
-			return nil
-		case isNull:
-			return l.writeNull(o)
-		case isRef:
-			return l.writeRef(x.ref, o)
-		}
-		return reject(l.value.place, outcome.Invalid, "a lookup takes ref(), resolve(), null or omit(), not "+x.describe())
-	case l.id != nil:
+		return record{}, 0, reject(l.value.place, outcome.Invalid, "a lookup takes ref(), resolve(), null or omit(), not "+x.describe())
+	}
+	target := l.targets[l.table.LogicalName]
+	if l.id != nil {
 		x, err := l.id.eval(ctx, v)
 		if err != nil {
-			return err
+			return record{}, 0, err
 		}
-		return l.writeID(l.id.place, l.targets[l.table.LogicalName], x, o)
+		return byID(l.id.place, target, x)
 	}
 	by := l.key
 	if l.find != nil {
 		by = l.find
 	}
 	parts, state, err := evalKey(ctx, v, by)
-	switch {
-	case err != nil || state == keyOmitted:
-		return err
-	case state == keyNull:
-		return l.writeNull(o)
-	case l.find != nil:
-		return l.writeSearch(l.find[0].program.place, l.targets[l.table.LogicalName], parts, true, o)
+	return record{target: target, at: placesOf(by), parts: parts, search: l.find != nil}, state, err
+}
+
+// named is the record that ref() or resolve() gave. Its columns come in the order of the
+// declared key, or of their names, as the entries of a map have none.
+func (l *lookupProgram) named(r *reference) (record, keyState, error) {
+	at := l.value.place
+	target, ok := l.targets[r.table]
+	if !ok {
+		return record{}, 0, reject(at, outcome.Invalid, "ref() names a table that the lookup cannot point at")
 	}
-	return l.writeKey(placesOf(l.key), l.targets[l.table.LogicalName], parts, o)
+	if r.id != nil {
+		return byID(at, target, *r.id)
+	}
+	columns := slices.Sorted(maps.Keys(r.key))
+	if r.search && len(columns) == 0 {
+		return record{}, 0, reject(at, outcome.Invalid, "resolve() needs a column to find the record by")
+	}
+	if !r.search {
+		key := target.table.Key(columns)
+		if key == nil || key.Status != schema.KeyActive {
+			return record{}, 0, reject(at, outcome.Invalid, "ref() gives columns that are no active alternate key of "+r.table)
+		}
+		columns = key.Columns
+	}
+	parts, state, err := l.partsOf(target, r, columns)
+	return record{target: target, at: func(int) place { return at }, parts: parts, search: r.search}, state, err
+}
+
+// byID is the record with a GUID.
+func byID(at place, target lookupTarget, x value) (record, keyState, error) {
+	switch {
+	case x.kind == isOmitted:
+		return record{}, keyOmitted, nil
+	case x.kind == isNull:
+		return record{}, keyNull, nil
+	case x.kind != isText || !schema.IsGUID(x.text):
+		return record{}, 0, reject(at, outcome.Invalid, "the lookup takes a GUID without braces")
+	}
+	return record{target: target, at: func(int) place { return at }, id: strings.ToLower(x.text)}, keyComplete, nil
 }
 
 func (l *lookupProgram) writeNull(o *object) error {
@@ -186,61 +270,65 @@ func (l *lookupProgram) writeNull(o *object) error {
 	return nil
 }
 
-func (l *lookupProgram) writeID(at place, t lookupTarget, x value, o *object) error {
-	switch {
-	case x.kind == isOmitted:
-		return nil
-	case x.kind == isNull:
-		return l.writeNull(o)
-	case x.kind != isText || !schema.IsGUID(x.text):
-		return reject(at, outcome.Invalid, "the lookup takes a GUID without braces")
-	}
-	o.add(t.navigation+"@odata.bind", quote("/"+t.table.EntitySet+"("+strings.ToLower(x.text)+")"))
+func (l *lookupProgram) writeID(r record, o *object) error {
+	o.add(r.target.navigation+"@odata.bind", quote("/"+r.target.table.EntitySet+"("+r.id+")"))
 	return nil
 }
 
-func (l *lookupProgram) writeKey(at func(int) place, t lookupTarget, parts []schema.KeyPart, o *object) error {
-	text, err := predicate(at, t.table, parts)
+func (l *lookupProgram) writeKey(r record, o *object) error {
+	text, err := predicate(r.at, r.target.table, r.parts)
 	if needsSearch(err) {
-		return l.writeSearch(at(0), t, parts, false, o)
+		return l.writeSearch(r, o)
 	}
 	if err != nil {
 		return err
 	}
-	o.add(t.navigation+"@odata.bind", quote("/"+t.table.EntitySet+"("+text+")"))
+	o.add(r.target.navigation+"@odata.bind", quote("/"+r.target.table.EntitySet+"("+text+")"))
 	return nil
 }
 
-// writeRef writes the target that ref() named. Key columns come in the order of
-// the declared key, as the entries of a map have none.
-func (l *lookupProgram) writeRef(r *reference, o *object) error {
-	at := l.value.place
-	t, ok := l.targets[r.table]
-	if !ok {
-		return reject(at, outcome.Invalid, "ref() names a table that the lookup cannot point at")
-	}
-	if r.id != nil {
-		return l.writeID(at, t, *r.id, o)
-	}
-	if r.search {
-		return l.writeFound(t, r, o)
-	}
-	columns := make([]string, 0, len(r.key))
-	for column := range r.key {
-		columns = append(columns, column)
-	}
-	key := t.table.Key(columns)
-	if key == nil || key.Status != schema.KeyActive {
-		return reject(at, outcome.Invalid, "ref() gives columns that are no active alternate key of "+r.table)
-	}
-	parts, state, err := l.partsOf(t, r, key.Columns)
-	switch {
-	case err != nil || state == keyOmitted:
+// writeSearch writes a reference that the server is to be asked for.
+func (l *lookupProgram) writeSearch(r record, o *object) error {
+	found, err := r.reference()
+	if err != nil {
 		return err
-	case state == keyNull:
-		return l.writeNull(o)
 	}
-	return l.writeKey(func(int) place { return at }, t, parts, o)
+	o.addReference(found)
+	return nil
+}
+
+// reference is how the server is asked for the record.
+func (r record) reference() (schema.Reference, error) {
+	s, err := schema.NewSearch(r.target.table, r.parts)
+	if err != nil {
+		return schema.Reference{}, reject(r.at(0), outcome.Invalid, err.Error())
+	}
+	return schema.Reference{Search: *s, Property: r.target.navigation + "@odata.bind", Cached: r.search}, nil
+}
+
+// keyPart is the lookup as a part of its record's own key.
+func (l *lookupProgram) keyPart(ctx context.Context, v *view) (schema.KeyPart, keyState, error) {
+	r, state, err := l.record(ctx, v)
+	part := schema.KeyPart{Column: l.column.LogicalName}
+	if err != nil || state != keyComplete {
+		return part, state, err
+	}
+	if r.id != "" {
+		part.Value = quote(r.id)
+		return part, state, nil
+	}
+	found, err := r.reference()
+	if err != nil {
+		return part, 0, err
+	}
+	if !r.search {
+		// What no URL can name, nobody announces.
+		if text, err := schema.KeyPredicate(r.target.table, r.parts); err == nil {
+			found.Address = r.target.table.EntitySet + "(" + text + ")"
+		}
+	}
+	part.Parent = &schema.KeyParent{Reference: found, Key: r.parts}
+	return part, state, nil
 }
 
 // partsOf reads the columns that ref() or resolve() gave, in that order.

@@ -77,7 +77,7 @@ func (p *parser) read(path string, node *ast.MappingNode) {
 			p.operation(f.place, f.node)
 		case "key":
 			s.keyAt = f.place
-			s.key = p.entries(f.place, f.node)
+			s.key = p.ownKey(f.place, f.node)
 			if len(s.key) == 0 && len(p.problems) == 0 {
 				p.add(f.place, "the key has no columns")
 			}
@@ -221,7 +221,7 @@ func (p *parser) entries(at place, node ast.Node) []entry {
 	var out []entry
 	for _, f := range p.mapping(at, node) {
 		if x := p.expression(f.place, f.node); x != nil {
-			out = append(out, entry{f.name, x})
+			out = append(out, entry{name: f.name, value: x})
 		}
 	}
 	return out
@@ -230,33 +230,53 @@ func (p *parser) entries(at place, node ast.Node) []entry {
 func (p *parser) lookups(at place, node ast.Node) []lookupEntry {
 	var out []lookupEntry
 	for _, f := range p.mapping(at, node) {
-		l := lookupEntry{name: f.name}
-		if isMapping(f.node) {
-			targets := p.mapping(f.place, f.node)
-			if len(targets) != 1 {
-				p.add(f.place, "name exactly one target table; to choose between tables write an expression with ref()")
-				continue
-			}
-			l.target = targets[0].name
-			if f, ok := p.resolveOf(targets[0].node); ok {
-				if l.find = p.resolve(l.target.place, f); len(l.find) == 0 {
-					continue
-				}
-			} else if isMapping(targets[0].node) {
-				l.key = p.entries(l.target.place, targets[0].node)
-				if len(l.key) == 0 {
-					p.add(l.target.place, "the key has no columns")
-					continue
-				}
-			} else if l.id = p.expression(l.target.place, targets[0].node); l.id == nil {
-				continue
-			}
-		} else if l.value = p.expression(f.place, f.node); l.value == nil {
-			continue
+		if l, ok := p.lookup(f); ok {
+			out = append(out, l)
 		}
-		out = append(out, l)
 	}
 	return out
+}
+
+// ownKey reads the key of the record itself, in which a lookup can be one.
+func (p *parser) ownKey(at place, node ast.Node) []entry {
+	var out []entry
+	for _, f := range p.mapping(at, node) {
+		if !isMapping(f.node) {
+			if x := p.expression(f.place, f.node); x != nil {
+				out = append(out, entry{name: f.name, value: x})
+			}
+		} else if l, ok := p.lookup(f); ok {
+			out = append(out, entry{name: f.name, lookup: &l})
+		}
+	}
+	return out
+}
+
+// lookup reads what one lookup refers to.
+func (p *parser) lookup(f field) (lookupEntry, bool) {
+	l := lookupEntry{name: f.name}
+	if !isMapping(f.node) {
+		l.value = p.expression(f.place, f.node)
+		return l, l.value != nil
+	}
+	targets := p.mapping(f.place, f.node)
+	if len(targets) != 1 {
+		p.add(f.place, "name exactly one target table; to choose between tables write an expression with ref()")
+		return l, false
+	}
+	l.target = targets[0].name
+	if find, ok := p.resolveOf(targets[0].node); ok {
+		l.find = p.resolve(l.target.place, find)
+		return l, len(l.find) > 0
+	}
+	if isMapping(targets[0].node) {
+		if l.key = p.entries(l.target.place, targets[0].node); len(l.key) == 0 {
+			p.add(l.target.place, "the key has no columns")
+		}
+		return l, len(l.key) > 0
+	}
+	l.id = p.expression(l.target.place, targets[0].node)
+	return l, l.id != nil
 }
 
 func isMapping(node ast.Node) bool {

@@ -152,7 +152,7 @@ func (p *Program) address(ctx context.Context, v *view, w *schema.Write) error {
 		return err
 	}
 	if state != keyComplete {
-		return reject(by[0].program.place, outcome.Invalid, "a part of the record's key is null or left out")
+		return reject(by[0].at(), outcome.Invalid, "a part of the record's key is null or left out")
 	}
 	w.Key = parts
 	if p.find != nil {

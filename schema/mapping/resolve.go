@@ -1,9 +1,6 @@
 package mapping
 
 import (
-	"maps"
-	"slices"
-
 	"github.com/goccy/go-yaml/ast"
 
 	"cebridge/schema"
@@ -130,36 +127,9 @@ func (p *Program) searchFor(w *schema.Write) error {
 // addressAt is the place of the first expression that addresses the record.
 func (p *Program) addressAt() place {
 	if p.find != nil {
-		return p.find[0].program.place
+		return p.find[0].at()
 	}
-	return p.key[0].program.place
-}
-
-// writeSearch writes a reference that the server is to be asked for.
-func (l *lookupProgram) writeSearch(at place, t lookupTarget, parts []schema.KeyPart, cached bool, o *object) error {
-	s, err := schema.NewSearch(t.table, parts)
-	if err != nil {
-		return reject(at, outcome.Invalid, err.Error())
-	}
-	o.addReference(schema.Reference{Search: *s, Property: t.navigation + "@odata.bind", Cached: cached})
-	return nil
-}
-
-// writeFound writes the target that resolve() gave. The columns come in the order of
-// their names, as the entries of a map have none.
-func (l *lookupProgram) writeFound(t lookupTarget, r *reference, o *object) error {
-	columns := slices.Sorted(maps.Keys(r.key))
-	if len(columns) == 0 {
-		return reject(l.value.place, outcome.Invalid, "resolve() needs a column to find the record by")
-	}
-	parts, state, err := l.partsOf(t, r, columns)
-	switch {
-	case err != nil || state == keyOmitted:
-		return err
-	case state == keyNull:
-		return l.writeNull(o)
-	}
-	return l.writeSearch(l.value.place, t, parts, true, o)
+	return p.key[0].at()
 }
 
 // addReference adds the member that stands for a reference until it is bound.

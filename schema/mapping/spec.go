@@ -50,10 +50,11 @@ type block struct {
 	lookups []lookupEntry
 }
 
-// entry is a column with its expression.
+// entry is a column with its expression; in a record's own key it can be a lookup.
 type entry struct {
 	name
-	value *expression
+	value  *expression
+	lookup *lookupEntry
 }
 
 // lookupEntry is a lookup column with one of the four forms of target: key, find,
@@ -103,6 +104,11 @@ func (s *Spec) Tables() []string {
 	}
 	for _, w := range s.parts() {
 		set[w.table.text] = true
+		for _, e := range w.key {
+			if e.lookup != nil {
+				set[e.lookup.target.text] = true
+			}
+		}
 		for _, b := range w.blocks() {
 			for _, l := range b.lookups {
 				set[l.target.text] = true
@@ -135,6 +141,11 @@ func (s *Spec) Keys() []KeyUse {
 	}
 	for _, w := range s.parts() {
 		add(w.table.text, w.key)
+		for _, e := range w.key {
+			if e.lookup != nil {
+				add(e.lookup.target.text, e.lookup.key)
+			}
+		}
 		for _, b := range w.blocks() {
 			for _, l := range b.lookups {
 				add(l.target.text, l.key)

@@ -26,8 +26,8 @@ func (c *Client) Apply(ctx context.Context, w *schema.Write) (schema.Result, err
 	defer span.End()
 	a := &application{client: c, write: w}
 	err := a.run(ctx)
-	if a.forgetStale(err) {
-		a.write, a.found, a.state, a.etag = w, nil, nil, ""
+	if stale := a.forgetStale(err); a.forgetParents(w, err) || stale {
+		a.write, a.found, a.parents, a.state, a.etag = w, nil, nil, nil, ""
 		err = a.run(ctx)
 	}
 	if err != nil {
@@ -45,6 +45,8 @@ type application struct {
 	result schema.Result
 	// found holds what its references were found to mean, by their place.
 	found map[int]bound
+	// parents holds what the records that its key refers to were found to be.
+	parents []bound
 	// etag is the version that an update is for; "" stands for any.
 	etag string
 	// state is what makes the record inactive once it was made; nil else.
@@ -62,6 +64,13 @@ func (a *application) run(ctx context.Context) error {
 }
 
 func (a *application) once(ctx context.Context) error {
+	if err := a.findParents(ctx); err != nil {
+		if a.write.Operation == schema.OpDelete && hasReason(err, outcome.MissingReference) {
+			a.result.Effect = schema.EffectAbsent
+			return nil
+		}
+		return err
+	}
 	w := a.write
 	if !validName(w.EntitySet) || !validName(w.Table) || w.Search == nil && !a.address() {
 		return &outcome.Error{Op: "write to " + shorten(w.Table), Verdict: outcome.Reject, Reason: outcome.KeyCharacters,

@@ -127,16 +127,12 @@ func (a *application) bind(ctx context.Context, body json.RawMessage) (json.RawM
 // they name is gone. It tells whether there were any, so that the write is worth a
 // second try.
 func (a *application) forgetStale(err error) bool {
-	e := outcome.Of(err)
 	if len(a.found) == 0 || !hasReason(err, outcome.MissingReference) {
 		return false
 	}
-	if e.Code == codeNotThereByKey || textMissingByKey.MatchString(e.Message) {
+	gone, ok := goneByID(err)
+	if !ok {
 		return false // what was remembered is bound by GUID
-	}
-	gone := ""
-	if m := textMissingByID.FindStringSubmatch(e.Message); m != nil {
-		gone = m[2]
 	}
 	stale := false
 	for i, b := range a.found {
@@ -146,6 +142,19 @@ func (a *application) forgetStale(err error) bool {
 		}
 	}
 	return stale
+}
+
+// goneByID tells which record a refusal misses, "" where it does not say; not ok means
+// one that was named by its key.
+func goneByID(err error) (id string, ok bool) {
+	e := outcome.Of(err)
+	if e.Code == codeNotThereByKey || textMissingByKey.MatchString(e.Message) {
+		return "", false
+	}
+	if m := textMissingByID.FindStringSubmatch(e.Message); m != nil {
+		id = m[2]
+	}
+	return id, true
 }
 
 func (a *application) sending() { a.result.Requests++ }

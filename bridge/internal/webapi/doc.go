@@ -40,6 +40,10 @@
 //     search when another writer was faster. A search that finds two is a rejection;
 //     one that finds nothing parks a write that refers to the record. Such a write
 //     shares no $batch.
+//   - A record that the write's key refers to by something else than its GUID is searched
+//     for first (schema.KeyParent), like a reference; a delete below one that is not there
+//     is done. A remembered answer is dropped, and the write made once more, also when
+//     the record itself turns out not to be there.
 //   - The answer to a search for a reference may be remembered (Config.ResolveTTL)
 //     if the write says so. It is dropped when a write shows it to be gone, and that
 //     write is made once more. What is missing is not remembered. Those who want the

@@ -54,8 +54,11 @@ type rehearsal struct {
 	write  *schema.Write
 	exists bool
 	sent   []Sent
-	// names are what stands for the GUIDs that it made up.
+	// names are what stands for the GUIDs that it made up; last is the latest of them.
 	names map[string]string
+	last  string
+	// parents are those of the records that the key refers to.
+	parents []string
 }
 
 // errUnheard means that a write asks for something that a rehearsal does not know.
@@ -84,7 +87,18 @@ func (r *rehearsal) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // read answers a search, or the question whether the record is there.
 func (r *rehearsal) read(s Sent) (*http.Response, error) {
-	if w := r.write; w.Search != nil && strings.HasSuffix(s.Path, "/"+w.Search.Query()) {
+	for _, p := range r.write.Parents() {
+		if strings.HasSuffix(s.Path, "/"+p.Query()) {
+			resp := r.found(p.PrimaryID)
+			r.parents = append(r.parents, r.last)
+			return resp, nil
+		}
+	}
+	w := r.write
+	if len(r.parents) == len(w.Parents()) {
+		w = w.WithParents(r.parents)
+	}
+	if w.Search != nil && strings.HasSuffix(s.Path, "/"+w.Search.Query()) {
 		if !r.exists {
 			return answerWith(http.StatusOK, `{"value":[]}`), nil
 		}
@@ -129,6 +143,7 @@ func (r *rehearsal) guid(primaryID string) string {
 		name = fmt.Sprintf("%s %d", primaryID, n)
 	}
 	r.names[id] = "{" + name + "}"
+	r.last = id
 	return id
 }
 
