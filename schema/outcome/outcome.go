@@ -74,6 +74,9 @@ type Error struct {
 	Status int
 	// Code is the server's error code in lower case ("0x80060891"), or "".
 	Code string
+	// Equivalent is the code that the server gives the same finding, where the client
+	// found it out itself, by a search; "" else. It is not what was answered.
+	Equivalent string
 	// Message is the server's text, shortened.
 	Message string
 	// Privilege is the privilege or access right that the server's text names as

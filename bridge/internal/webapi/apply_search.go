@@ -50,7 +50,7 @@ func (a *application) applySearched(ctx context.Context) error {
 			a.result.Effect = schema.EffectAbsent
 			return nil
 		case w.Operation == schema.OpUpdate:
-			return &outcome.Error{Op: "GET " + searchName(w.Search), Verdict: outcome.Reject, Reason: outcome.NotFound,
+			return &outcome.Error{Op: "GET " + searchName(w.Search), Verdict: outcome.Reject, Reason: outcome.NotFound, Equivalent: codeNotThereByKey,
 				Message: "no record of " + w.Table + " has this " + strings.Join(w.Search.Columns, ", ")}
 		default:
 			body := w.OnCreate

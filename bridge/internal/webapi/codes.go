@@ -12,6 +12,7 @@ type judgement struct {
 const (
 	codeNotThere       = "0x80040217" // ObjectDoesNotExist
 	codeNotThereByKey  = "0x80060891" // RecordNotFoundByEntityKey
+	codeSeveralByKey   = "0x8006089d" // MultipleRecordsFoundByEntityKey
 	codeDuplicateKey   = "0x80060892" // DuplicateRecordEntityKey
 	codeDuplicate      = "0x80040237" // DuplicateRecord: primary key, SQL integrity
 	codeUniqueIndex    = "0x80073002" // CrmSQLUniqueIndexOrConstraintViolation
@@ -37,7 +38,7 @@ var byCode = map[string]judgement{
 	codeNoResource:   {outcome.Stop, outcome.Config},
 
 	"0x80060890":        {outcome.Stop, outcome.Config},   // EntityKeyNotDefined
-	"0x8006089d":        {outcome.Reject, outcome.Config}, // MultipleRecordsFoundByEntityKey: this value, not every one
+	codeSeveralByKey:    {outcome.Reject, outcome.Config}, // this value, not every one
 	codeKeyNameExists:   {outcome.Stop, outcome.Config},
 	codeKeyColumnsExist: {outcome.Stop, outcome.Config},
 	"0x80060895":        {outcome.Stop, outcome.Config}, // IndexSizeConstraintViolated

@@ -45,7 +45,7 @@ func (a *application) applyMerged(ctx context.Context) error {
 			a.client.owners.forget(w)
 			return nil
 		case t == nil && w.Operation == schema.OpUpdate:
-			return &outcome.Error{Op: "GET " + w.EntitySet, Verdict: outcome.Reject, Reason: outcome.NotFound,
+			return &outcome.Error{Op: "GET " + w.EntitySet, Verdict: outcome.Reject, Reason: outcome.NotFound, Equivalent: codeNotThereByKey,
 				Message: "no record of " + w.Table + " has this key"}
 		case t == nil:
 			err = a.makeNew(ctx)

@@ -18,7 +18,9 @@ var OverrideVerdicts = []outcome.Verdict{outcome.Retry, outcome.Park, outcome.Re
 
 // Overrides are verdicts that one route gives otherwise than the client: for an
 // error code of the platform ("0x80040265"), or else for an HTTP status ("409").
-// They concern failures that the API answered; what is said by 401, by 429 or by
+// They concern failures that the API answered, to a write or to a read that it needs, and what a search
+// found out in its place: no record counts as 0x80060891 and 404, several as
+// 0x8006089d and 400. What is said by 401, by 429 or by
 // a throttling code is no opinion about a write, and stays.
 type Overrides map[string]outcome.Verdict
 
@@ -70,14 +72,29 @@ type overriding struct {
 // Apply implements inbound.Writer.
 func (o overriding) Apply(ctx context.Context, w *schema.Write) (schema.Result, error) {
 	result, err := o.writer.Apply(ctx, w)
-	if e := outcome.Of(err); e != nil && e.Status != 0 && e.Verdict != outcome.RetryAfter && e.Verdict != outcome.Reauthenticate && e.Reason != outcome.Unauthorized {
-		verdict, ok := o.overrides[e.Code]
-		if !ok {
-			verdict, ok = o.overrides[strconv.Itoa(e.Status)]
-		}
-		if ok {
+	if e := outcome.Of(err); e != nil && e.Verdict != outcome.RetryAfter && e.Verdict != outcome.Reauthenticate && e.Reason != outcome.Unauthorized {
+		if verdict, ok := o.overrides.of(e); ok {
 			e.Verdict = verdict
 		}
 	}
 	return result, err
+}
+
+// equivalentStatus is the status that goes with outcome.Error.Equivalent.
+var equivalentStatus = map[string]int{codeNotThereByKey: http.StatusNotFound, codeSeveralByKey: http.StatusBadRequest}
+
+// of is the verdict that a person gave such a failure.
+func (o Overrides) of(e *outcome.Error) (outcome.Verdict, bool) {
+	code, status := e.Code, e.Status
+	if e.Equivalent != "" {
+		code, status = e.Equivalent, equivalentStatus[e.Equivalent]
+	}
+	if status == 0 {
+		return "", false
+	}
+	if v, ok := o[code]; ok {
+		return v, true
+	}
+	v, ok := o[strconv.Itoa(status)]
+	return v, ok
 }

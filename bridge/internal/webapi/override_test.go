@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 
 	"cebridge/schema"
 	"cebridge/schema/outcome"
@@ -63,4 +64,93 @@ func TestOverridesAreChecked(t *testing.T) {
 	if _, err := NewOverrides(map[string]string{"0x80040265": "retry", "0X80040265": "stop"}); err == nil {
 		t.Error("one code twice is accepted")
 	}
+}
+
+// A route's verdict holds for the searches of a write as for the write itself.
+func TestARouteGivesItsOwnVerdictsOnSearches(t *testing.T) {
+	t.Parallel()
+	refused := scripted{status: 403, body: apiError("0x80040220", "no")}
+	change := func(op schema.Operation) *schema.Write {
+		w := searchedAccount()
+		w.Operation = op
+		return w
+	}
+	for name, c := range map[string]struct {
+		write     *schema.Write
+		answers   []scripted
+		overrides map[string]string
+		want      string
+	}{
+		"a reference that is not there": {referring(1, "x"), []scripted{found()}, map[string]string{"0x80060891": "reject"}, "reject missing_reference"},
+		"by status":                     {referring(1, "x"), []scripted{found()}, map[string]string{"404": "reject"}, "reject missing_reference"},
+		"the code comes first":          {referring(1, "x"), []scripted{found()}, map[string]string{"404": "stop", "0x80060891": "reject"}, "reject missing_reference"},
+		"an update of nothing":          {change(schema.OpUpdate), []scripted{found()}, map[string]string{"0x80060891": "park"}, "park not_found"},
+		"two":                           {change(schema.OpUpsert), []scripted{found(guid1, guid2)}, map[string]string{"0x8006089d": "stop"}, "stop config"},
+		"two, by status":                {change(schema.OpUpsert), []scripted{found(guid1, guid2)}, map[string]string{"400": "stop"}, "stop config"},
+		"a search that is refused":      {change(schema.OpUpsert), []scripted{refused}, map[string]string{"403": "reject"}, "reject forbidden"},
+		"refused, by code":              {referring(1, "x"), []scripted{refused}, map[string]string{"0x80040220": "park"}, "park forbidden"},
+		"another code":                  {change(schema.OpUpsert), []scripted{refused}, map[string]string{"0x80040265": "park", "404": "park"}, "stop forbidden"},
+		"a record made meanwhile is no failure": {change(schema.OpUpsert), []scripted{found(), duplicate, found(guid1), noContent},
+			map[string]string{"0x80060891": "stop", "0x80060892": "stop", "412": "stop"}, "updated"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, _ := newTestClient(t, &script{t: t, answers: c.answers})
+			o, err := NewOverrides(c.overrides)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := Override(client, o).Apply(t.Context(), c.write)
+			got := string(r.Effect)
+			if e := outcome.Of(err); e != nil {
+				got = string(e.Verdict) + " " + string(e.Reason)
+			}
+			if got != c.want {
+				t.Errorf("%s (%v), want %s", got, err, c.want)
+			}
+		})
+	}
+}
+
+// Two routes may share one search, and judge its failure differently.
+func TestAVerdictOfOneRouteDoesNotReachAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &directory{hold: make(chan struct{})}
+		d.missing.Store(true)
+		c, stop := newPipeClient(t, d)
+		defer stop()
+		defer c.Close()
+		verdicts := make(chan string, 2)
+		for i, text := range []string{"stop", "reject"} {
+			o, err := NewOverrides(map[string]string{"0x80060891": text})
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				_, err := Override(c, o).Apply(t.Context(), referring(i, "x"))
+				verdicts <- text + " gave " + string(outcome.Of(err).Verdict)
+			}()
+		}
+		synctest.Wait()
+		flight := firstFlight(c)
+		close(d.hold)
+		for range 2 {
+			if v := <-verdicts; v != "stop gave stop" && v != "reject gave reject" {
+				t.Error(v)
+			}
+		}
+		if d.searches.Load() != 1 || outcome.Of(flight.err).Verdict != outcome.Park {
+			t.Errorf("%d searches; what they share is %v", d.searches.Load(), flight.err)
+		}
+	})
+}
+
+func firstFlight(c *Client) *flight {
+	c.references.mu.Lock()
+	defer c.references.mu.Unlock()
+	for _, f := range c.references.flights {
+		return f
+	}
+	return nil
 }

@@ -36,6 +36,17 @@ type flight struct {
 	err  error
 }
 
+// ownError is the flight's failure for one of those who share it: each may be given
+// another verdict by its route.
+func (f *flight) ownError() error {
+	e := outcome.Of(f.err)
+	if e == nil {
+		return f.err
+	}
+	own := *e
+	return &own
+}
+
 func newReferences(ttl time.Duration) *references {
 	return &references{ttl: ttl, known: map[string]*list.Element{}, order: list.New(), flights: map[string]*flight{}}
 }
@@ -105,7 +116,7 @@ func (c *Client) refer(ctx context.Context, ref *schema.Reference, sending func(
 			r.flights[query] = f
 			r.mu.Unlock()
 			c.fly(ctx, ref, query, f, sending)
-			return f.id, false, f.err
+			return f.id, false, f.ownError()
 		}
 		r.mu.Unlock()
 		select {
@@ -117,9 +128,8 @@ func (c *Client) refer(ctx context.Context, ref *schema.Reference, sending func(
 		if f.err == nil {
 			return f.id, false, nil
 		}
-		if e := outcome.Of(f.err); e != nil {
-			own := *e
-			return "", false, &own
+		if outcome.Of(f.err) != nil {
+			return "", false, f.ownError()
 		}
 	}
 }

@@ -37,7 +37,7 @@ func (c *Client) search(ctx context.Context, s *schema.Search, sending func()) (
 	case 1:
 		return ids[0], nil
 	}
-	return "", &outcome.Error{Op: call.title(), Verdict: outcome.Reject, Reason: outcome.Config,
+	return "", &outcome.Error{Op: call.title(), Verdict: outcome.Reject, Reason: outcome.Config, Equivalent: codeSeveralByKey,
 		Message: "several records of " + s.Table + " have this " + strings.Join(s.Columns, ", ") + ": name more columns"}
 }
 
@@ -48,7 +48,7 @@ func searchName(s *schema.Search) string {
 
 // notFound is the verdict on a reference that nothing answers to: it may still come.
 func notFound(s *schema.Search) *outcome.Error {
-	return &outcome.Error{Op: "GET " + searchName(s), Verdict: outcome.Park, Reason: outcome.MissingReference,
+	return &outcome.Error{Op: "GET " + searchName(s), Verdict: outcome.Park, Reason: outcome.MissingReference, Equivalent: codeNotThereByKey,
 		Message: "no record of " + s.Table + " has this " + strings.Join(s.Columns, ", ")}
 }
 
