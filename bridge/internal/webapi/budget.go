@@ -94,13 +94,27 @@ func (b *Budget) room(s side, bulk bool, rest time.Duration) int64 {
 func (b *Budget) take(s side, bulk bool, n int64) (again time.Duration, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	rest := b.roll(time.Now())
+	return b.count(s, bulk, n, b.roll(time.Now()))
+}
+
+// count is take within a day that has begun; b is locked.
+func (b *Budget) count(s side, bulk bool, n int64, rest time.Duration) (again time.Duration, ok bool) {
 	if again = b.lacks(s, bulk, n, rest); again > 0 {
 		return again, false
 	}
 	b.used[s] += n
 	b.fresh[s] += n
 	return 0, true
+}
+
+// pay counts one request of a permit, and tells whether there was room for it.
+func (b *Budget) pay(p *permit, bulk bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rest := b.roll(time.Now())
+	_, p.paid = b.count(p.side, bulk, 1, rest)
+	p.day = b.today
+	return p.paid
 }
 
 // lacks tells when to look again, 0 if there is room for n. A batch larger than a
@@ -149,22 +163,31 @@ func (b *Budget) admit(ctx context.Context, s side, bulk bool) (waited time.Dura
 	}
 }
 
-// giveBack undoes the taking of a request that was not made.
-func (b *Budget) giveBack(s side) {
+// giveBack undoes the taking of a permit's request that was not made.
+func (b *Budget) giveBack(p *permit) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.roll(time.Now())
-	if b.fresh[s] > 0 { // else it is of yesterday, or was saved: then it stays counted
-		b.fresh[s]--
-		b.used[s]--
-	}
+	b.leave(p)
 }
 
-// spend is take for a request that has its slot already: the further ones of a batch,
-// or a repetition with new credentials.
-func (b *Budget) spend(ctx context.Context, s side, bulk bool, n int64) error {
-	for n > 0 {
-		again, ok := b.take(s, bulk, n)
+// leave is giveBack; b is locked. What was taken yesterday counts for yesterday alone,
+// and what was saved stays counted.
+func (b *Budget) leave(p *permit) {
+	if p.paid && p.day == b.today && b.fresh[p.side] > 0 {
+		b.fresh[p.side]--
+		b.used[p.side]--
+	}
+	p.paid = false
+}
+
+// spend counts the n requests of a call that has its slot already: one of them may be
+// paid, the others are the further ones of a batch, or a repetition with new
+// credentials. While they have to wait, the paid one is left to others, and in a new
+// day all are counted.
+func (b *Budget) spend(ctx context.Context, p *permit, s side, bulk bool, n int64) error {
+	for {
+		again, ok := b.takeRest(p, s, bulk, n)
 		switch {
 		case ok:
 			return nil
@@ -175,7 +198,24 @@ func (b *Budget) spend(ctx context.Context, s side, bulk bool, n int64) error {
 			return err
 		}
 	}
-	return nil
+}
+
+// takeRest counts what the permit has not paid of n requests.
+func (b *Budget) takeRest(p *permit, s side, bulk bool, n int64) (again time.Duration, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rest := b.roll(time.Now())
+	if p.paid && p.day == b.today {
+		n--
+	}
+	if n > 0 {
+		if again, ok = b.count(s, bulk, n, rest); !ok {
+			b.leave(p)
+			return again, false
+		}
+	}
+	p.paid = false
+	return 0, true
 }
 
 func overBudget(again time.Duration) error {

@@ -308,14 +308,67 @@ func TestABatchCountsItsOperationsAndFitsTheBudget(t *testing.T) {
 			})
 		}
 		advance(23 * time.Hour)
-		// Two batches may board for the same room: the later one then waits for the new day
-		// with its first operation counted.
-		if n, counted := done.Load(), b.State().Inbound; counted != 25 || n > counted || n < 23 {
+		// Two batches may board for the same room: the later one then waits for the new day,
+		// and leaves the operation that it paid for to others.
+		if n, counted := done.Load(), b.State().Inbound; n != 25 || counted != 25 {
 			t.Errorf("%d writes were done and %d counted in the first day, want 25", n, counted)
 		}
 		group.Wait()
 		if st := b.State(); st.Inbound != 15 {
 			t.Errorf("the new day: %+v", st)
+		}
+	})
+}
+
+// A batch that waits over midnight is counted whole in the day in which it is sent.
+func TestABatchThatWaitsOverMidnightHoldsNothingOfTheOldDay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(10, 0)
+		p := &permit{side: inboundSide}
+		if !b.pay(p, false) {
+			t.Fatal("no room in a new day")
+		}
+		if _, ok := b.take(inboundSide, false, 7); !ok {
+			t.Fatal("no room for seven")
+		}
+		spent := make(chan error, 1)
+		go func() { spent <- b.spend(t.Context(), p, inboundSide, false, 5) }()
+		synctest.Wait()
+		if got := b.State().Inbound; got != 7 || p.paid {
+			t.Errorf("%d counted while the batch waits, want 7", got)
+		}
+		if _, ok := b.take(inboundSide, false, 3); !ok {
+			t.Error("what the waiting batch paid for is not left to others")
+		}
+		if err := <-spent; err != nil {
+			t.Fatal(err)
+		}
+		if st := b.State(); st.Date != "2000-01-02" || st.Inbound != 5 {
+			t.Errorf("the new day: %+v, want 5", st)
+		}
+	})
+}
+
+// What was paid yesterday takes nothing from today, be it sent or not.
+func TestARequestPaidYesterdayIsNotTakenOffToday(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(10, 0)
+		unsent, sent := &permit{side: inboundSide}, &permit{side: inboundSide}
+		if !b.pay(unsent, false) || !b.pay(sent, false) {
+			t.Fatal("no room in a new day")
+		}
+		advance(25 * time.Hour)
+		if _, ok := b.take(inboundSide, false, 4); !ok {
+			t.Fatal("no room for four")
+		}
+		b.giveBack(unsent)
+		if err := b.spend(t.Context(), sent, inboundSide, false, 1); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.State().Inbound; got != 5 { // the one that was sent counts where it was sent
+			t.Errorf("%d counted, want 5", got)
 		}
 	})
 }

@@ -137,11 +137,7 @@ func (c *Client) attempt(ctx context.Context, call *call, p *permit) (*http.Requ
 		return nil, err
 	}
 	if b := c.governor.budget; b != nil {
-		n := int64(max(1, call.operations))
-		if p.paid {
-			n--
-		}
-		err := b.spend(ctx, call.side(), call.bulk, n)
+		err := b.spend(ctx, p, call.side(), call.bulk, int64(max(1, call.operations)))
 		if over := outcome.Of(err); over != nil {
 			over.Op = call.title()
 			return nil, over
@@ -149,7 +145,6 @@ func (c *Client) attempt(ctx context.Context, call *call, p *permit) (*http.Requ
 		if err != nil {
 			return nil, fmt.Errorf("%s: waiting for the day's budget: %w", call.title(), err)
 		}
-		p.paid = false
 	}
 	// A token may end while the gate is closed, and the gate may close while a
 	// token is fetched: go on only when both hold.

@@ -74,7 +74,7 @@
 //     pages of long reads (outbound.Query.Bulk) wait behind the others, but no more than
 //     three in a row overtake them.
 //   - With Config.Budget no more requests are made in a day (UTC) than it allows, the
-//     operations of a $batch counted singly. Writes wait for the next day; pages are
+//     operations of a $batch counted singly, each in the day in which it is sent. Writes wait for the next day; pages are
 //     refused as outcome.Budget with the time to come again. What was counted and then
 //     not sent is given back, unless it was saved meanwhile.
 //   - With Config.Batch, writes under way at the same time share a $batch request

@@ -77,7 +77,8 @@ type permit struct {
 	sign  sign
 	took  time.Duration // of a single write, else 0
 	hint  int
-	paid  bool // the budget counts a request that was not made yet
+	paid  bool  // the budget counts a request that was not made yet
+	day   int64 // the day in which it was counted
 }
 
 // sign is what the end of a request says about the server's load.
@@ -146,8 +147,7 @@ func (g *governor) pay(p *permit, bulk bool) bool {
 	if g.budget == nil {
 		return true
 	}
-	_, p.paid = g.budget.take(p.side, bulk, 1)
-	return p.paid
+	return g.budget.pay(p, bulk)
 }
 
 func (g *governor) tellWait(s side, reason string, d time.Duration) {
@@ -257,7 +257,7 @@ func (g *governor) next() side {
 // done gives a permit back and learns from how its request ended.
 func (g *governor) done(p *permit) {
 	if p.paid {
-		g.budget.giveBack(p.side)
+		g.budget.giveBack(p)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
