@@ -41,13 +41,22 @@ func (b *Bridge) resumeRoute(routes []*route, name string) controlAnswer {
 		return controlAnswer{Error: "this bridge has no such route"}
 	}
 	before := routes[i].route.Status().State
+	forgot := 0
+	for _, c := range b.cfg.Inbound.Routes {
+		if c.Name == name && c.Mapping != nil {
+			// A person who resumes accepts the records that the keys mean now.
+			forgot = b.client.ForgetKeys(c.Mapping.Writes)
+		}
+	}
 	routes[i].route.Resume()
-	b.log.Info("a person asked", "action", ActionResume, "route", name)
+	b.log.Info("a person asked", "action", ActionResume, "route", name, "keys_forgotten", forgot)
 	return controlAnswer{State: string(before)}
 }
 
 // ResumeRoute asks the running bridges to let a stopped route go on, with the messages it
-// had not acknowledged. It returns the state that the route had in one of them.
+// had not acknowledged. It also makes them forget which records the keys of its tables
+// meant, so that a key that was given to another record is accepted (outcome.KeyReused);
+// for that it may be asked of a route that runs. It returns the state that the route had in one of them.
 func (o *Operator) ResumeRoute(ctx context.Context, name string) (was string, err error) {
 	if !slices.ContainsFunc(o.b.cfg.Inbound.Routes, func(c RouteConfig) bool { return c.Name == name }) {
 		return "", fmt.Errorf("resume: the configuration has no route %s", name)

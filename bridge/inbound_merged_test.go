@@ -4,7 +4,9 @@ import (
 	"strings"
 	"testing"
 
+	"cebridge/bridge"
 	"cebridge/bridge/sim"
+	"cebridge/inbound"
 	"cebridge/schema/outcome"
 )
 
@@ -64,5 +66,49 @@ func TestAMessageForAMergedRecordIsADeadLetterThatNamesTheOneThatGoesOn(t *testi
 	r.send("erp.customer", "com.example.customer", "2", map[string]any{"id": "A", "name": "Fabrikam Inc"})
 	if got := r.written(); got.Result.ID != master {
 		t.Errorf("%+v", got.Result)
+	}
+}
+
+// A person who looked at the two records accepts the new one without a restart.
+func TestAResumeAcceptsTheRecordThatAReusedKeyMeansNow(t *testing.T) {
+	t.Parallel()
+	var before string
+	text := mergedRoute("reject")
+	r := newRig(t, text, func(s *sim.Server) {
+		before = insert(t, s, "account", map[string]any{"accountnumber": "A", "name": "Fabrikam"})
+	})
+	send := func(name string) {
+		r.send("erp.customer", "com.example.customer", name, map[string]any{"id": "A", "name": name})
+	}
+	send("first")
+	if got := r.written(); got.Result.ID != before {
+		t.Errorf("written to %s, want %s", got.Result.ID, before)
+	}
+	if err := r.sim.Update("account", before, map[string]any{"accountnumber": "OLD"}); err != nil {
+		t.Fatal(err)
+	}
+	now := insert(t, r.sim, "account", map[string]any{"accountnumber": "A", "name": "Contoso"})
+	for range 2 {
+		send("second")
+		if got := r.next(); got.Err == nil || got.Err.Reason != outcome.KeyReused || !strings.Contains(got.Err.Message, "resume the route") {
+			t.Fatalf("%s: %v, want a reused key and what to do", got.Outcome, got.Err)
+		}
+	}
+	op := r.operator(text)
+	if was, err := op.ResumeRoute(r.ctx, "customers"); err != nil || was == string(inbound.StateStopped) {
+		t.Fatalf("it was %q: %v", was, err)
+	}
+	list := r.letters(op, bridge.LetterFilter{State: bridge.LetterDead})
+	if len(list) != 2 {
+		t.Fatalf("%d letters, want 2", len(list))
+	}
+	if _, err := op.RetryDeadLetter(r.ctx, list[1], nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.written(); got.Result.ID != now || row(t, r.sim, "account", now)["name"] != "second" {
+		t.Errorf("written to %s, want %s", got.Result.ID, now)
+	}
+	if row(t, r.sim, "account", before)["name"] != "first" {
+		t.Error("the record that the key meant before was written")
 	}
 }

@@ -18,7 +18,8 @@ is stored and lasts until resume, also across a restart of the bridge. Nothing i
 lost: the table goes on from its checkpoint.`),
 		controlCommand(c, bridge.ActionResume, "Let a paused or halted table, or a stopped route, go on",
 			`Ask every running bridge to let a paused or halted table go on from its checkpoint,
-or a stopped route with the messages that it had not acknowledged.`),
+or a stopped route with the messages that it had not acknowledged. Of a route it also
+accepts the records that its keys mean now, where they meant others before.`),
 		controlCommand(c, bridge.ActionResync, "Read a table again and publish what differs",
 			`Ask a running bridge to read a whole table again, to publish what differs from the
 stream and nothing else, and to publish deletes of the records that are gone.`),

@@ -29,7 +29,7 @@
 //     or as a create that fails when the record is there by now. A merged record is never written: the
 //     write is rejected, or goes to the record at the end, which a delete never does. After a lost race the
 //     question is asked again, in three rounds, then it is outcome.RetryRace. The record that a key
-//     meant at its last write is remembered; with MergedReject another one is outcome.KeyReused. Such a
+//     meant at its last write is remembered until ForgetKeys; with MergedReject another one is outcome.KeyReused. Such a
 //     write shares no $batch.
 //   - A duplicate answers a create as accepted when Write.Repeat is set and the record
 //     under its key has every plain column as the body writes it; lookups are not

@@ -92,7 +92,7 @@ func (a *application) writeTo(ctx context.Context, w *schema.Write, t *target) e
 	reused := before != "" && before != t.id
 	if reused && w.Merged.Rule == schema.MergedReject {
 		return &outcome.Error{Op: "GET " + w.EntitySet + "(" + t.id + ")", Verdict: outcome.Reject, Reason: outcome.KeyReused,
-			Message: "the key meant record " + before + " before: if the other one is meant now, start the bridge again, or take merged out of the mapping, and send the message again"}
+			Message: "the key meant record " + before + " before: if the other one is meant now, resume the route (cebridge resume --route), which forgets what its keys meant, and send the message again"}
 	}
 	last, err := a.follow(ctx, w, t)
 	if err != nil {

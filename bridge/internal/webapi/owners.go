@@ -18,7 +18,7 @@ type owners struct {
 	order *list.List               // of *owner, the latest used first
 }
 
-type owner struct{ key, id string }
+type owner struct{ key, id, table string }
 
 func newOwners() *owners { return &owners{known: map[string]*list.Element{}, order: list.New()} }
 
@@ -52,7 +52,7 @@ func (o *owners) replace(w *schema.Write, id string) {
 		o.order.MoveToFront(e)
 		return
 	}
-	o.known[key] = o.order.PushFront(&owner{key, id})
+	o.known[key] = o.order.PushFront(&owner{key, id, w.Table})
 	if o.order.Len() > maxOwners {
 		oldest := o.order.Back()
 		delete(o.known, oldest.Value.(*owner).key)
@@ -68,3 +68,21 @@ func (o *owners) forget(w *schema.Write) {
 		o.order.Remove(e)
 	}
 }
+
+// forgetOf forgets the keys of some tables.
+func (o *owners) forgetOf(tables func(string) bool) (n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for key, e := range o.known {
+		if tables(e.Value.(*owner).table) {
+			delete(o.known, key)
+			o.order.Remove(e)
+			n++
+		}
+	}
+	return n
+}
+
+// ForgetKeys makes the client forget which records the keys of some tables meant, so
+// that those they mean now are accepted. It returns how many it forgot.
+func (c *Client) ForgetKeys(tables func(string) bool) int { return c.owners.forgetOf(tables) }
