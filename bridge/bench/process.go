@@ -117,7 +117,9 @@ type figures struct {
 // look is how often progress is looked at. Ten thousand items pass meanwhile at most.
 const look = 10 * time.Millisecond
 
-// follow waits until count says that the process has done n items.
+// follow waits until count says that the process has done n items. Its figures are of
+// what it did after the first look that showed an item; where that was more than half of
+// them, the rest says too little, and they are of all items since the look before.
 func (p *process) follow(ctx context.Context, n int, count func(context.Context) (int, error)) (f figures, err error) {
 	type sample struct {
 		at  time.Time
@@ -129,13 +131,24 @@ func (p *process) follow(ctx context.Context, n int, count func(context.Context)
 	first := start
 	tick := time.NewTicker(look)
 	defer tick.Stop()
-	for {
+	for began := false; ; {
+		var at sample
+		if !began {
+			at = take(0) // before the count: what is done meanwhile is measured
+		}
 		done, err := count(ctx)
 		if err != nil {
 			return f, err
 		}
-		if first.n == 0 && done > 0 && done < n {
-			first = take(done)
+		switch {
+		case began:
+		case done == 0:
+			first = at
+		default:
+			if began = true; done <= n/2 {
+				at.n = done
+				first = at
+			}
 		}
 		if f.halfway == 0 && done >= n/2 {
 			f.halfway = p.peakMiB()

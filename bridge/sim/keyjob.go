@@ -120,8 +120,8 @@ func (j *keyJobs) finish(s *Server, table, key string, job *keyJob) {
 		s.endJob(job.id, jobSucceeded, "")
 		return
 	}
+	s.endJob(job.id, jobFailed, err.Error()) // first: who sees the status finds its cause
 	s.setKeyStatus(table, key, schema.KeyInProgress, schema.KeyFailed)
-	s.endJob(job.id, jobFailed, err.Error())
 }
 
 // current tells whether job is still the one that decides about the key.
