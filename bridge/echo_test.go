@@ -20,7 +20,7 @@ const echoRoutes = `
 outbound:
   type_prefix: com.contoso.crm
   tables:
-    account: {columns: [name, telephone1, accountnumber], poll: 1h, echo: MODE}
+    account: {columns: [name, telephone1, accountnumber], poll: SELDOM, echo: MODE}
 inbound:
   streams: {ERP: {subjects: [erp.>]}}
   routes:
@@ -49,7 +49,7 @@ type echoRig struct {
 
 func newEchoRig(t *testing.T, mode, batch string) (r *echoRig, id string) {
 	t.Helper()
-	text := strings.Replace(echoRoutes, "MODE", mode, 1)
+	text := strings.NewReplacer("MODE", mode, "SELDOM", bridge.Seldom("contoso")).Replace(echoRoutes)
 	r = &echoRig{text: text}
 	under := head
 	if batch != "" {
@@ -61,6 +61,7 @@ func newEchoRig(t *testing.T, mode, batch string) (r *echoRig, id string) {
 	if e := r.event(); e.change() != "loaded" {
 		t.Fatalf("the first event is %s", e.Type)
 	}
+	r.polled() // else that poll might see a write before it is remembered
 	return r, id
 }
 

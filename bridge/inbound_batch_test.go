@@ -13,7 +13,7 @@ import (
 
 const batchHead = `
 org: contoso
-webapi: {url: SIM, batch: {max: 50, linger: 5ms}}
+webapi: {url: SIM, batch: {max: 50, linger: 200ms}}
 nats: {urls: ["NATS"]}
 `
 

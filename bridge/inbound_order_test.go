@@ -17,7 +17,7 @@ inbound:
       stream: ERP
       subjects: [erp.customer]
       start: all
-      ack_wait: 2s
+      ack_wait: 5s
       ambiguity_bound: 3s
       table: account
       key: {accountnumber: data.id}

@@ -20,7 +20,7 @@ func orderRoute(t *testing.T, more string) string {
 	for _, b := range blocks(t, filepath.Join("..", "docs", "configuration.md"), "yaml") {
 		if strings.Contains(b.text, "erp-orders:") {
 			text := strings.Replace(b.text, "inbound:\n", "inbound:\n  streams: {ERP: {subjects: [erp.>]}, RECEIPTS: {subjects: [receipt.>]}}\n", 1)
-			return strings.Replace(text, "      start: new\n", "      start: all\n      ack_wait: 1s\n      ambiguity_bound: 1s\n"+more, 1)
+			return strings.Replace(text, "      start: new\n", "      start: all\n      ack_wait: 5s\n      ambiguity_bound: 1s\n"+more, 1)
 		}
 	}
 	t.Fatal("the page shows no route of orders")

@@ -21,7 +21,7 @@ inbound:
       stream: ERP
       subjects: [erp.customer]
       start: all
-      ack_wait: 2s
+      ack_wait: 5s
       when: type == "com.example.customer"
       table: account
       key: {accountnumber: data.id}
@@ -147,7 +147,7 @@ func TestReceiptsTellCreatedFromUpdated(t *testing.T) {
 	for i, want := range []string{"created", "updated"} {
 		r.send("erp.customer", "com.example.customer", fmt.Sprint(i), map[string]any{"id": "A1", "name": fmt.Sprint(i)})
 		r.written()
-		m, err := c.Next(jetstream.FetchMaxWait(10 * time.Second))
+		m, err := c.Next(jetstream.FetchMaxWait(patience))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +166,7 @@ func TestReceiptsTellCreatedFromUpdated(t *testing.T) {
 
 func TestAMessageIsNotAcknowledgedWhileCustomerEngagementIsAway(t *testing.T) {
 	faults := sim.NewFaults(1)
-	route := strings.Replace(customerRoute, "ack_wait: 2s", "ack_wait: 2s\n      ambiguity_bound: 1s", 1)
+	route := strings.Replace(customerRoute, "ack_wait: 5s", "ack_wait: 5s\n      ambiguity_bound: 1s", 1)
 	r := newRigWith(t, route, sim.Options{RecordWrites: true, Faults: faults}, nil)
 	faults.Add(sim.Rule{Kind: sim.FaultServerError, Method: "PATCH", Times: 3})
 	r.send("erp.customer", "com.example.customer", "1", map[string]any{"id": "A1", "name": "patient"})

@@ -3,8 +3,8 @@ package bridge_test
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -114,32 +114,41 @@ inbound:
 }
 
 func TestTheBridgeWaitsForCustomerEngagementAtTheStart(t *testing.T) {
-	// A port where nobody listens yet.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	cfg := parse(t, embedded+followAccounts+"\nadmin: {listen: \"127.0.0.1:0\"}\n", "http://"+addr, t.TempDir())
-	b, err := bridge.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	started := make(chan error, 1)
-	go func() { started <- b.Start(ctx) }()
+	// A port that belongs to the test, where nobody answers yet.
 	s, err := sim.New(sim.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Start(addr); err != nil {
+	defer s.Close()
+	asked, open := make(chan struct{}, 1), make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-open:
+			s.Handler().ServeHTTP(w, r)
+		default:
+			select {
+			case asked <- struct{}{}:
+			default:
+			}
+			panic(http.ErrAbortHandler) // cuts the connection
+		}
+	}))
+	defer srv.Close()
+	cfg := parse(t, embedded+followAccounts+"\nadmin: {listen: \"127.0.0.1:0\"}\n", srv.URL, t.TempDir())
+	b, err := bridge.New(cfg)
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	started := make(chan error, 1)
+	go func() { started <- b.Start(ctx) }()
+	select {
+	case <-asked:
+	case err := <-started:
+		t.Fatalf("the start did not wait: %v", err)
+	}
+	close(open)
 	if err := <-started; err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func runNATS(t *testing.T, configure func(*server.Options)) string {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(20 * time.Second) {
+	if !s.ReadyForConnections(patience) {
 		t.Fatal("the server is not ready")
 	}
 	return s.ClientURL()
@@ -165,7 +165,7 @@ func TestABridgeLogsInToItsServerInEveryWay(t *testing.T) {
 				return "org: contoso\nwebapi: {url: SIM}\nnats: {urls: [\"NATS\"]" + login + "}\n" + followAccounts
 			}
 			b := must(bridge.New(parse(t, text(", "+c.login), address, url)))
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			if err := b.Start(ctx); err != nil {
 				t.Fatal(err)

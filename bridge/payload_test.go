@@ -255,7 +255,7 @@ func TestBothModesCarryTheSameChoicesToAnSDKReader(t *testing.T) {
 			t.Fatal(err)
 		}
 		take := func() cloudevent.Event {
-			m, err := c.Next(jetstream.FetchMaxWait(20 * time.Second))
+			m, err := c.Next(jetstream.FetchMaxWait(patience))
 			if err != nil {
 				t.Fatal(err)
 			}

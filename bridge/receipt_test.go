@@ -3,7 +3,6 @@ package bridge_test
 import (
 	"encoding/json"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
@@ -67,7 +66,7 @@ func (r *rig) receipts() func() receiptEvent {
 	}
 	return func() receiptEvent {
 		r.t.Helper()
-		m, err := c.Next(jetstream.FetchMaxWait(20 * time.Second))
+		m, err := c.Next(jetstream.FetchMaxWait(patience))
 		if err != nil {
 			r.t.Fatal(err)
 		}

@@ -16,6 +16,10 @@ import (
 	"cebridge/inbound"
 )
 
+// patience is how long a test waits for what must come: far longer than it takes on a
+// machine that does other things at the same time.
+const patience = 4 * time.Minute
+
 // rig is a whole bridge between a simulator over HTTP and a JetStream server.
 type rig struct {
 	t       *testing.T
@@ -88,7 +92,7 @@ func newRigOn(t *testing.T, server jet.EmbeddedOptions, text string, o sim.Optio
 
 func newRigAt(t *testing.T, server jet.EmbeddedOptions, head, text string, o sim.Options, prepare func(*sim.Server), opts ...bridge.Option) *rig {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	r := &rig{t: t, ctx: ctx, settled: make(chan inbound.Settled, 1000), opts: opts, head: head}
 	r.sim, r.url = newSim(t, o)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"net"
 	"testing"
 
 	"cebridge/bridge"
@@ -25,12 +24,7 @@ func (h hear) Write(b []byte) (int, error) {
 
 func TestABridgeWithoutNATSIsNotReadyAndSaysWhatItWaitsFor(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := "nats://" + l.Addr().String()
-	l.Close()
+	const nobody = "nats://127.0.0.1:1" // a port that no other test can be given
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	tried := make(chan struct{}, 100)
