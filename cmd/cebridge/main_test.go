@@ -94,7 +94,7 @@ func TestEveryCommandLineOfThePagesIsKnown(t *testing.T) {
 			}
 		}
 	}
-	want := map[string]bool{"demo": true, "run": true, "pull": true, "sim": true, "soak": true, "bench": true, "lint": true, "plan": true, "apply": true, "estimate": true, "status": true, "tail": true, "pause": true, "resume": true, "resync": true, "compare": true, "replay": true, "erase": true, "schema": true, "show": true, "try": true, "test": true}
+	want := map[string]bool{"demo": true, "run": true, "pull": true, "sim": true, "soak": true, "bench": true, "lint": true, "plan": true, "apply": true, "estimate": true, "status": true, "tail": true, "pause": true, "resume": true, "resync": true, "retry": true, "compare": true, "replay": true, "erase": true, "schema": true, "show": true, "try": true, "test": true}
 	if diff := cmp.Diff(want, seen); diff != "" {
 		t.Errorf("commands shown: %s", diff)
 	}
