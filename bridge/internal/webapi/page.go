@@ -90,12 +90,7 @@ func (c *Client) pageBy(ctx context.Context, q outbound.Query, link string, kind
 
 // readPage splits a page and cuts its link down to what may be stored.
 func (c *Client) readPage(body io.Reader, table *schema.Table, path string) (*outbound.Page, error) {
-	raw := takeBuffer()
-	defer giveBuffer(raw)
-	if _, err := raw.ReadFrom(body); err != nil {
-		return nil, err
-	}
-	page, err := splitPage(raw.Bytes(), table.PrimaryID)
+	page, err := splitPage(body, table.PrimaryID)
 	if err != nil {
 		return nil, err
 	}

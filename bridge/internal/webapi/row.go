@@ -50,8 +50,9 @@ func (m *marks) note(name, value []byte, primaryID string) (annotation bool) {
 	return false
 }
 
-// row turns one entry, known to be valid JSON, into a Row. Members that are not
-// annotations go to the arena in their order; all but the version are hashed.
+// row turns one entry, known to be valid JSON, into a Row that shares no memory with it.
+// Members that are not annotations go to the arena in their order; all but the version
+// are hashed.
 func (s *splitter) row(raw []byte) (outbound.Row, error) {
 	if raw[0] != '{' {
 		return outbound.Row{}, errors.New("a row is not an object")
@@ -59,10 +60,12 @@ func (s *splitter) row(raw []byte) (outbound.Row, error) {
 	var (
 		m      marks
 		digest xxhash.Digest
-		start  = len(s.arena)
 	)
 	digest.Reset()
-	s.arena = append(s.arena, '{')
+	// What is left out is never shorter than what is put in its place.
+	s.rowText.room(len(raw))
+	start := len(s.rowText.chunk)
+	text := append(s.rowText.chunk, '{')
 	for i := skipBetween(raw, 1); raw[i] != '}'; i = skipBetween(raw, i) {
 		nameEnd, odd := skipString(raw, i)
 		quoted := raw[i:nameEnd]
@@ -81,30 +84,29 @@ func (s *splitter) row(raw []byte) (outbound.Row, error) {
 		if m.note(name, value, s.primaryID) {
 			continue
 		}
-		from := len(s.arena)
-		s.arena = append(append(append(append(s.arena, quoted...), ':'), value...), ',')
+		from := len(text)
+		text = append(append(append(append(text, quoted...), ':'), value...), ',')
 		if odd || escaped {
-			mendSurrogates(s.arena[from:])
+			mendSurrogates(text[from:])
 		}
 		if string(name) != versionColumn {
-			_, _ = digest.Write(s.arena[from:]) // never fails
+			_, _ = digest.Write(text[from:]) // never fails
 		}
 	}
-	if last := len(s.arena) - 1; last > start {
-		s.arena[last] = '}'
+	if last := len(text) - 1; last > start {
+		text[last] = '}'
 	} else {
-		s.arena = append(s.arena, '}')
+		text = append(text, '}')
 	}
 	if m.deleted() {
-		s.arena = s.arena[:start]
 		id, ok := parseGUID(m.deletedID)
 		if !ok {
 			return outbound.Row{}, errors.New("a deleted entry has no GUID as its id")
 		}
 		return outbound.Row{ID: id, Deleted: true}, nil
 	}
-	end := len(s.arena)
-	return m.live(s.arena[start:end:end], digest.Sum64())
+	s.rowText.chunk = text
+	return m.live(text[start:len(text):len(text)], digest.Sum64())
 }
 
 // deleted tells whether the entry is a deletion: by its own context, or by the

@@ -1,7 +1,6 @@
 package webapi
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -20,16 +19,12 @@ const (
 	maxRows = 100_000
 )
 
-var bom = []byte("\xef\xbb\xbf")
-
-// splitter takes a page apart.
+// splitter takes a page apart while it arrives.
 type splitter struct {
 	dec       *jsontext.Decoder
 	primaryID string
-	// arena holds the rows' JSON one after another. It is made as large as the
-	// page, so that it never moves.
-	arena []byte
-	page  outbound.Page
+	rowText   arena
+	page      outbound.Page
 
 	// plain: the query does not track changes.
 	plain                       bool
@@ -37,39 +32,40 @@ type splitter struct {
 }
 
 // splitPage splits the JSON of one page of a tracked query into rows, in one
-// pass and whatever the order of its members. The result shares no memory with
-// raw. Links are returned as sent. The error is a *malformed with its position:
-// a page is whole or refused.
-func splitPage(raw []byte, primaryID string) (*outbound.Page, error) {
-	return split(raw, primaryID, false)
+// pass and whatever the order of its members: of the page as it was sent no more
+// than one row is in memory. Links are returned as sent. The error is that of
+// body, or a *malformed with its position: a page is whole or refused.
+func splitPage(body io.Reader, primaryID string) (*outbound.Page, error) {
+	return split(body, primaryID, false)
 }
 
 // splitPlain does the same for a query without change tracking: its last page has
 // no link at all.
-func splitPlain(raw []byte, primaryID string) (*outbound.Page, error) {
-	return split(raw, primaryID, true)
+func splitPlain(body io.Reader, primaryID string) (*outbound.Page, error) {
+	return split(body, primaryID, true)
 }
 
-func split(raw []byte, primaryID string, plain bool) (*outbound.Page, error) {
-	body := bytes.TrimPrefix(raw, bom)
-	if !utf8.Valid(body) {
-		return nil, &malformed{"the page is not valid UTF-8"}
-	}
+func split(body io.Reader, primaryID string, plain bool) (*outbound.Page, error) {
+	source := &pageReader{r: body}
 	// Texts cut in the middle of a surrogate pair do exist in the database, and
 	// arrive as a lone escape. They are mended row by row instead of refused.
 	s := &splitter{
-		dec:       jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowInvalidUTF8(true)),
+		dec:       jsontext.NewDecoder(source, jsontext.AllowInvalidUTF8(true)),
 		primaryID: primaryID,
 		plain:     plain,
 	}
-	if err := s.envelope(body); err != nil {
-		return nil, &malformed{fmt.Sprintf("page: %v, at byte %d of %d (row %d)", err, s.dec.InputOffset(), len(body), len(s.page.Rows))}
+	err := s.envelope()
+	if source.err != nil {
+		return nil, source.err
+	}
+	if err != nil {
+		return nil, &malformed{fmt.Sprintf("page: %v, at byte %d (row %d)", err, s.dec.InputOffset(), len(s.page.Rows))}
 	}
 	return &s.page, nil
 }
 
 // envelope reads the members around the rows.
-func (s *splitter) envelope(body []byte) error {
+func (s *splitter) envelope() error {
 	if err := s.expect(jsontext.KindBeginObject, "an object"); err != nil {
 		return err
 	}
@@ -81,7 +77,6 @@ func (s *splitter) envelope(body []byte) error {
 		switch name {
 		case "value":
 			s.hasValue = true
-			s.arena = make([]byte, 0, len(body))
 			err = s.rows()
 		case "@odata.nextLink":
 			s.hasNext = true
@@ -128,9 +123,9 @@ func (s *splitter) rows() error {
 		if len(s.page.Rows) == maxRows {
 			return fmt.Errorf("more than %d rows", maxRows)
 		}
-		raw, err := s.dec.ReadValue()
+		raw, err := s.value()
 		if err != nil {
-			return syntax(err)
+			return err
 		}
 		row, err := s.row(raw)
 		if err != nil {
@@ -143,9 +138,9 @@ func (s *splitter) rows() error {
 
 // failure reports an error inside an answer of good status.
 func (s *splitter) failure() error {
-	raw, err := s.dec.ReadValue()
+	raw, err := s.value()
 	if err != nil {
-		return syntax(err)
+		return err
 	}
 	f := readFault(append([]byte(`{"error":`), append(raw.Clone(), '}')...))
 	return errors.New(strings.TrimSpace("an error in an answer of good status: " + f.code + " " + f.message))
@@ -153,12 +148,24 @@ func (s *splitter) failure() error {
 
 // other skips a member of no interest, within the bound of depth.
 func (s *splitter) other() error {
-	raw, err := s.dec.ReadValue()
+	raw, err := s.value()
 	if err != nil {
-		return syntax(err)
+		return err
 	}
 	_, _, err = skipValue(raw, 0, 1)
 	return err
+}
+
+// value reads one value. It is the decoder's, and void with the next one.
+func (s *splitter) value() (jsontext.Value, error) {
+	raw, err := s.dec.ReadValue()
+	if err != nil {
+		return nil, syntax(err)
+	}
+	if !utf8.Valid(raw) {
+		return nil, errors.New("not valid UTF-8")
+	}
+	return raw, nil
 }
 
 // expect reads one token of a kind.
@@ -175,14 +182,15 @@ func (s *splitter) expect(kind jsontext.Kind, what string) error {
 
 // text reads one string.
 func (s *splitter) text(what string) (string, error) {
-	token, err := s.dec.ReadToken()
+	raw, err := s.value()
 	if err != nil {
-		return "", syntax(err)
+		return "", err
 	}
-	if token.Kind() != jsontext.KindString {
-		return "", fmt.Errorf("%s was promised, not %s", what, token.Kind())
+	if raw.Kind() != jsontext.KindString {
+		return "", fmt.Errorf("%s was promised, not %s", what, raw.Kind())
 	}
-	return token.String(), nil
+	text, err := unquoted(raw)
+	return string(text), err
 }
 
 // syntax shortens a decoder's error: it may quote the names of members, never

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -19,9 +20,13 @@ func FuzzSplitPage(f *testing.F) {
 	f.Add([]byte(`{"value":[{"accountid":"` + guid1 + `","@odata.etag":"W/\"3\"","\u0040x":{"y":"]}"},"t":"\\\"","e":{}}],"@odata.deltaLink":"d"}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		before := bytes.Clone(raw)
-		got, err := splitPage(raw, "accountid")
+		got, err := splitPage(bytes.NewReader(raw), "accountid")
 		if !bytes.Equal(before, raw) {
 			t.Fatal("the input was changed")
+		}
+		torn, tornErr := splitPage(iotest.OneByteReader(bytes.NewReader(raw)), "accountid")
+		if diff := cmp.Diff(got, torn); diff != "" || (err == nil) != (tornErr == nil) {
+			t.Fatalf("byte by byte it is another page: %v, %v (-want +got):\n%s", err, tornErr, diff)
 		}
 		if err != nil {
 			if got != nil {

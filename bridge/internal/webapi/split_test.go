@@ -1,6 +1,7 @@
 package webapi
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -29,7 +30,7 @@ func TestSplitKeepsRowsAsSentWithoutAnnotations(t *testing.T) {
 			{"@odata.context":"x/$metadata#accounts/$deletedEntity","id":"0A0B0C0D-0000-4000-8000-00000000000F","reason":"deleted"},
 			{"id":"` + guid2 + `","reason":"changed"}
 		] } `
-	got, err := splitPage([]byte(raw), "accountid")
+	got, err := splitPage(strings.NewReader(raw), "accountid")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +52,7 @@ func TestSplitTakesMembersInAnyOrder(t *testing.T) {
 	members := []string{`"@odata.context":"c"`, `"value":[` + row(guid1, 5, "A") + `]`, `"@odata.nextLink":"n"`}
 	for _, order := range [][3]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
 		raw := "{" + members[order[0]] + "," + members[order[1]] + "," + members[order[2]] + "}"
-		got, err := splitPage([]byte(raw), "accountid")
+		got, err := splitPage(strings.NewReader(raw), "accountid")
 		if err != nil {
 			t.Fatalf("%s: %v", raw, err)
 		}
@@ -63,7 +64,7 @@ func TestSplitTakesMembersInAnyOrder(t *testing.T) {
 
 func TestSplitOfAnEmptyDelta(t *testing.T) {
 	t.Parallel()
-	got, err := splitPage([]byte(`{"value":[],"@odata.deltaLink":"d"}`), "accountid")
+	got, err := splitPage(strings.NewReader(`{"value":[],"@odata.deltaLink":"d"}`), "accountid")
 	if err != nil || got.Delta != "d" || len(got.Rows) != 0 {
 		t.Fatalf("%+v, %v", got, err)
 	}
@@ -73,7 +74,7 @@ func TestHashIgnoresVersionAndAnnotationsOnly(t *testing.T) {
 	t.Parallel()
 	hash := func(members string) uint64 {
 		t.Helper()
-		p, err := splitPage([]byte(`{"value":[{"accountid":"`+guid1+`",`+members+`}],"@odata.deltaLink":"d"}`), "accountid")
+		p, err := splitPage(strings.NewReader(`{"value":[{"accountid":"`+guid1+`",`+members+`}],"@odata.deltaLink":"d"}`), "accountid")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +101,7 @@ func TestHashIgnoresVersionAndAnnotationsOnly(t *testing.T) {
 
 func TestSplitMendsHalfSurrogatePairs(t *testing.T) {
 	t.Parallel()
-	got, err := splitPage([]byte(`{"value":[{"accountid":"`+guid1+`","versionnumber":1,"name":"\ud83d\ude00 \\ud83d \uD83D","x":"\ude00\ud83dx"}],"@odata.deltaLink":"d"}`), "accountid")
+	got, err := splitPage(strings.NewReader(`{"value":[{"accountid":"`+guid1+`","versionnumber":1,"name":"\ud83d\ude00 \\ud83d \uD83D","x":"\ude00\ud83dx"}],"@odata.deltaLink":"d"}`), "accountid")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +175,7 @@ func TestSplitRefuses(t *testing.T) {
 		"a row as text":             {`{"value":["{}"],` + delta + `}`, "not an object"},
 		"a good row then a bad one": {`{"value":[` + good + `,{}],` + delta + `}`, "row 1"},
 	} {
-		page, err := splitPage([]byte(c.raw), "accountid")
+		page, err := splitPage(strings.NewReader(c.raw), "accountid")
 		var bad *malformed
 		if page != nil || !errors.As(err, &bad) {
 			t.Errorf("%s: accepted: %+v, %v", name, page, err)
@@ -189,7 +190,7 @@ func TestSplitRefuses(t *testing.T) {
 func TestSplitBoundsTheNumberOfRows(t *testing.T) {
 	t.Parallel()
 	rows := strings.TrimSuffix(strings.Repeat(`{"id":"`+guid1+`","reason":"deleted"},`, maxRows+1), ",")
-	_, err := splitPage([]byte(`{"value":[`+rows+`],"@odata.deltaLink":"d"}`), "accountid")
+	_, err := splitPage(strings.NewReader(`{"value":[`+rows+`],"@odata.deltaLink":"d"}`), "accountid")
 	wantText(t, err, "more than 100000 rows")
 }
 
@@ -197,11 +198,11 @@ func TestEveryTruncationOfAPageIsRefused(t *testing.T) {
 	t.Parallel()
 	raw := page(testBase, row(guid1, 5, "Ünïcode \" \\")+","+
 		`{"@odata.context":"x/$deletedEntity","id":"`+guid2+`","reason":"deleted"},`+row(guid3, 6, "C"), deltaLink(testBase, "5%21a"))
-	if _, err := splitPage([]byte(raw), "accountid"); err != nil {
+	if _, err := splitPage(strings.NewReader(raw), "accountid"); err != nil {
 		t.Fatal(err)
 	}
 	for i := range len(raw) {
-		if p, err := splitPage([]byte(raw[:i]), "accountid"); err == nil {
+		if p, err := splitPage(strings.NewReader(raw[:i]), "accountid"); err == nil {
 			t.Fatalf("cut at byte %d: accepted with %d rows", i, len(p.Rows))
 		}
 	}
@@ -210,7 +211,7 @@ func TestEveryTruncationOfAPageIsRefused(t *testing.T) {
 func TestRowsOutliveTheBytesTheyCameFrom(t *testing.T) {
 	t.Parallel()
 	raw := []byte(page(testBase, row(guid1, 5, "A")+","+row(guid2, 6, "B"), deltaLink(testBase, "1")))
-	p, err := splitPage(raw, "accountid")
+	p, err := splitPage(bytes.NewReader(raw), "accountid")
 	if err != nil {
 		t.Fatal(err)
 	}

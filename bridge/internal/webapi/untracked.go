@@ -1,6 +1,7 @@
 package webapi
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -62,7 +63,7 @@ func (c *Client) Record(ctx context.Context, q outbound.Query, id string) (*outb
 				return err
 			}
 			// One record is read as a page of one, so that both yield the same row.
-			page, err := splitPlain(asPage(raw), t.PrimaryID)
+			page, err := splitPlain(bytes.NewReader(asPage(raw)), t.PrimaryID)
 			if err != nil {
 				return err
 			}
@@ -91,12 +92,7 @@ func asPage(object []byte) []byte {
 }
 
 func (c *Client) readPlain(body io.Reader, table *schema.Table, path string) (*outbound.Page, error) {
-	raw := takeBuffer()
-	defer giveBuffer(raw)
-	if _, err := raw.ReadFrom(body); err != nil {
-		return nil, err
-	}
-	page, err := splitPlain(raw.Bytes(), table.PrimaryID)
+	page, err := splitPlain(body, table.PrimaryID)
 	if err != nil || page.Next == "" {
 		return page, err
 	}
