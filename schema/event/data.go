@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"cebridge/schema/rawjson"
 )
 
 // Data is the payload of a published event. Its members share memory with the
@@ -15,17 +17,12 @@ type Data struct {
 	Ref string
 }
 
-// lenient reads back what an Encoder wrote: rows are spliced in as the server sent
-// them, and a row's fault must not make the stream unreadable.
-var lenient = jsontext.AllowDuplicateNames(true)
-
-// ReadData reads the data of an event that an Encoder wrote, in either mode.
+// ReadData reads the data of an event that an Encoder wrote, in either mode. Rows are
+// spliced in as the server sent them: a fault that only strict readers see, a name that
+// stands twice or half a surrogate pair, does not make the stream unreadable.
 func ReadData(h map[string][]string, data []byte) (Data, error) {
 	if len(data) > MaxBody {
 		return Data{}, tooLarge(len(data))
-	}
-	if err := checkDepth(data); err != nil {
-		return Data{}, err
 	}
 	payload, ref := jsontext.Value(data), ""
 	if v := h[attributePrefix+"dataref"]; len(v) == 1 {
@@ -33,17 +30,21 @@ func ReadData(h map[string][]string, data []byte) (Data, error) {
 	}
 	if ct := h[HeaderContentType]; len(ct) == 1 && ct[0] == ContentTypeStructured {
 		payload = nil
-		err := members(data, func(name string, value jsontext.Value) (err error) {
-			switch {
-			case name == "data":
+		o := rawjson.Walk(data)
+		for o.Next() {
+			switch value := jsontext.Value(o.Value); {
+			case string(o.Name) == "data":
 				payload = value
-			case name == "dataref" && value.Kind() == '"':
-				ref, err = unquoteJSON(value)
+			case string(o.Name) == "dataref" && value.Kind() == '"':
+				text, err := unquoteJSON(value)
+				if err != nil {
+					return Data{}, fmt.Errorf("published event: %w", err)
+				}
+				ref = text
 			}
-			return err
-		}, lenient, jsontext.AllowInvalidUTF8(true))
-		if err != nil {
-			return Data{}, fmt.Errorf("published event: %w", err)
+		}
+		if err := o.Err(); err != nil {
+			return Data{}, fmt.Errorf("published event: %w: %w", ErrInvalid, err)
 		}
 	}
 	if ref != "" && len(payload) == 0 {
@@ -60,16 +61,15 @@ func ReadPayload(payload []byte) (Data, error) {
 	if len(payload) > MaxPayload {
 		return Data{}, fmt.Errorf("%w: %d bytes, more than %d", ErrInvalid, len(payload), MaxPayload)
 	}
-	if err := checkDepth(payload); err != nil {
-		return Data{}, err
-	}
 	return readPayload(payload)
 }
 
 func readPayload(payload jsontext.Value) (Data, error) {
 	var d Data
-	err := members(payload, func(name string, value jsontext.Value) error {
-		switch name {
+	o := rawjson.Walk(payload)
+	for o.Next() {
+		value := jsontext.Value(o.Value)
+		switch string(o.Name) {
 		case "record":
 			d.Record = value
 		case "previous":
@@ -77,15 +77,14 @@ func readPayload(payload jsontext.Value) (Data, error) {
 		case "references":
 			d.References = value
 		default:
-			return nil
+			continue
 		}
 		if value.Kind() != '{' {
-			return fmt.Errorf("%w: member %s is not an object", ErrInvalid, name)
+			return Data{}, fmt.Errorf("data of a published event: %w: member %s is not an object", ErrInvalid, o.Name)
 		}
-		return nil
-	}, lenient, jsontext.AllowInvalidUTF8(true))
-	if err != nil {
-		return Data{}, fmt.Errorf("data of a published event: %w", err)
+	}
+	if err := o.Err(); err != nil {
+		return Data{}, fmt.Errorf("data of a published event: %w: %w", ErrInvalid, err)
 	}
 	return d, nil
 }

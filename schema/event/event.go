@@ -1,6 +1,10 @@
 package event
 
-import "errors"
+import (
+	"errors"
+
+	"cebridge/schema/rawjson"
+)
 
 // Change is what happened to a record, the last token of the event's type.
 type Change string
@@ -49,11 +53,11 @@ const ContentTypeStructured = "application/cloudevents+json"
 
 // Bounds on what is read and on the attributes that are written.
 const (
-	MaxBody       = 8 << 20  // bytes of a message's payload
-	MaxDepth      = 64       // nested objects and arrays, the outermost included
-	MaxAttribute  = 64 << 10 // bytes of one attribute's value
-	MaxAttributes = 256      // attributes of one event
-	MaxEpoch      = 9999     // what the sequence attribute has digits for
+	MaxBody       = 8 << 20          // bytes of a message's payload
+	MaxDepth      = rawjson.MaxDepth // nested objects and arrays, the outermost included
+	MaxAttribute  = 64 << 10         // bytes of one attribute's value
+	MaxAttributes = 256              // attributes of one event
+	MaxEpoch      = 9999             // what the sequence attribute has digits for
 )
 
 var (

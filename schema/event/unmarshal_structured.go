@@ -22,7 +22,7 @@ func claimsEvent(data []byte) bool {
 			return errFound
 		}
 		return nil
-	}, lenient)
+	}, jsontext.AllowDuplicateNames(true))
 	return errors.Is(err, errFound)
 }
 
