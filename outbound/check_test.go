@@ -253,11 +253,11 @@ func (c *crmModel) leftFilter(id string, version int64) bool {
 
 // formerOf is the object of a row's members that another one changes.
 func formerOf(before, after json.RawMessage) string {
-	_, was, err := changedMembers(before, after)
+	d, err := new(comparer).compare(before, after)
 	if err != nil {
 		return err.Error()
 	}
-	return string(object(was))
+	return string(object(d.was))
 }
 
 // partOf tells whether every member of record stands in row with that value.

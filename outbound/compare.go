@@ -59,8 +59,9 @@ type verdict struct {
 	del     decision
 	changed []string
 	former  []byte
-	// noise: nothing that counts differs from the last event.
-	noise bool
+	// noise: nothing that counts differs from the last event. nulled: a value is gone
+	// that is in it.
+	noise, nulled bool
 	// keys are the last known alternate-key columns, for a delete.
 	keys []byte
 	gone bool
@@ -100,20 +101,11 @@ func (w *Worker) compare(ctx context.Context, s *session, f *fetching, entries [
 			}
 		}
 	}
-	err := w.ask(ctx, entries, verdicts, asks)
-	if err != nil {
+	if err := w.ask(ctx, entries, verdicts, asks); err != nil {
 		return nil, err
 	}
 	p := assemble(entries, verdicts, sit.epoch)
 	p.count(s, entries, verdicts)
-	p.nulled = p.filtered > 0 // a hidden value may be why a record leaves the filter
-	for i := 0; i < len(p.events) && !p.nulled; i++ {
-		if e := &p.events[i]; e.row != nil {
-			if p.nulled, err = nulls(e.row.JSON, e.changed); err != nil {
-				return nil, fmt.Errorf("%w: record %s: %w", errBadPage, e.id, err)
-			}
-		}
-	}
 	if err := w.inspect(ctx, s, p); err != nil {
 		return nil, err
 	}
@@ -192,11 +184,12 @@ func (w *Worker) meet(ctx context.Context, sit situation, e *entry, v *verdict, 
 		return err
 	}
 	if err == nil && renewed {
-		var was []member
-		if v.changed, was, err = changedMembers(data.Record, e.row.JSON); w.cfg.Previous {
-			v.former = object(w.shaper.former(was))
+		var d difference
+		if d, err = w.comparer.compare(data.Record, e.row.JSON); w.cfg.Previous {
+			v.former = object(w.shaper.former(d.was))
 		}
-		v.noise = err == nil && w.shaper.noise(v.changed, was, e.row.JSON)
+		v.changed, v.nulled = d.names, d.nulled
+		v.noise = err == nil && w.shaper.noise(&d)
 	}
 	if err == nil && (e.deleted || out) {
 		var keys []member
@@ -314,9 +307,11 @@ func assemble(entries []entry, verdicts []verdict, epoch int) *plan {
 		case e.row == nil:
 		case v.row.step == stepPublish && v.row.change == event.Deleted:
 			p.filtered++
+			p.nulled = true // a hidden value may be why a record leaves the filter
 			p.events = append(p.events, planned{id: e.id, change: event.Deleted, version: e.row.Version,
 				previous: v.row.previous, former: v.keys, reason: reasonFiltered})
 		case v.row.step == stepPublish:
+			p.nulled = p.nulled || v.nulled
 			p.events = append(p.events, planned{id: e.id, row: e.row, change: v.row.change, version: e.row.Version,
 				previous: v.row.previous, changed: v.changed, former: v.former, cause: v.cause(e.row.Version)})
 		case v.echo != nil && v.echo.drop != nil:

@@ -2,11 +2,11 @@ package outbound
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"cebridge/schema/rawjson"
 )
 
 // versionColumn is in every row and differs in every version: it is never a
@@ -22,45 +22,15 @@ type member struct {
 
 // members splits a JSON object into its members, in order, values untouched.
 func members(object []byte) ([]member, error) {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(object))
-	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != jsontext.KindBeginObject {
-		return nil, errors.New("not a JSON object")
-	}
-	list := make([]member, 0, 16)
-	for dec.PeekKind() != jsontext.KindEndObject {
-		quoted, err := dec.ReadValue()
-		if err != nil {
-			return nil, err
-		}
-		name, err := memberName(object[dec.InputOffset()-int64(len(quoted)) : dec.InputOffset()])
-		if err != nil {
-			return nil, err
-		}
-		value, err := dec.ReadValue()
-		if err != nil {
-			return nil, fmt.Errorf("member %q: %w", name, err)
-		}
-		end := dec.InputOffset()
-		list = append(list, member{name, object[end-int64(len(value)) : end]})
-	}
-	if _, err := dec.ReadToken(); err != nil {
-		return nil, err
-	}
-	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("data after the JSON object")
-	}
-	return list, nil
+	return appendMembers(make([]member, 0, 16), object)
 }
 
-// memberName takes the quotes off a name.
-func memberName(quoted []byte) ([]byte, error) {
-	if len(quoted) < 2 || quoted[0] != '"' {
-		return nil, errors.New("a member's name is not a text")
+func appendMembers(list []member, object []byte) ([]member, error) {
+	o := rawjson.Walk(object)
+	for o.Next() {
+		list = append(list, member{o.Name, o.Value})
 	}
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return quoted[1 : len(quoted)-1], nil
-	}
-	return jsontext.AppendUnquote(nil, quoted)
+	return list, o.Err()
 }
 
 // find returns the value of name, or nil. It looks at position i first: two
@@ -77,38 +47,54 @@ func find(list []member, i int, name []byte) []byte {
 	return nil
 }
 
-// changedMembers compares two versions of a row byte by byte. It returns the
-// names that differ, appeared or vanished, in the order of the new row with the
-// vanished last, and the former members among them.
-func changedMembers(former, row []byte) (names []string, was []member, err error) {
-	old, err := members(former)
-	if err != nil {
-		return nil, nil, fmt.Errorf("former row: %w", err)
+// difference is what tells a row from its former version, byte by byte.
+type difference struct {
+	// names are of what differs, appeared or vanished, in the order of the new row with
+	// the vanished last.
+	names []string
+	// was are the former members among them. They share the memory of the former row.
+	was []member
+	// reshaped: one appeared or vanished. nulled: one is null now, or vanished.
+	reshaped, nulled bool
+}
+
+// comparer holds rows against their former versions, in memory that it uses again for
+// the next two.
+type comparer struct {
+	old, now, was []member
+}
+
+// compare tells two versions of a row apart. What it returns is void with the next call,
+// but for the names.
+func (c *comparer) compare(former, row []byte) (d difference, err error) {
+	if c.old, err = appendMembers(c.old[:0], former); err != nil {
+		return d, fmt.Errorf("former row: %w", err)
 	}
-	now, err := members(row)
-	if err != nil {
-		return nil, nil, fmt.Errorf("row: %w", err)
+	if c.now, err = appendMembers(c.now[:0], row); err != nil {
+		return d, fmt.Errorf("row: %w", err)
 	}
-	for i, m := range now {
-		if string(m.name) == versionColumn {
+	c.was = c.was[:0]
+	for i, m := range c.now {
+		before := find(c.old, i, m.name)
+		if before != nil && bytes.Equal(before, m.value) || string(m.name) == versionColumn {
 			continue
 		}
-		before := find(old, i, m.name)
-		if before != nil && bytes.Equal(before, m.value) {
+		d.names = append(d.names, string(m.name))
+		d.nulled = d.nulled || string(m.value) == "null"
+		if before == nil {
+			d.reshaped = true
 			continue
 		}
-		names = append(names, string(m.name))
-		if before != nil {
-			was = append(was, member{m.name, before})
+		c.was = append(c.was, member{m.name, before})
+	}
+	for i, m := range c.old {
+		if find(c.now, i, m.name) == nil && string(m.name) != versionColumn {
+			d.names, d.reshaped, d.nulled = append(d.names, string(m.name)), true, true
+			c.was = append(c.was, m)
 		}
 	}
-	for i, m := range old {
-		if string(m.name) != versionColumn && find(now, i, m.name) == nil {
-			names = append(names, string(m.name))
-			was = append(was, m)
-		}
-	}
-	return names, was, nil
+	d.was = c.was
+	return d, nil
 }
 
 // pick returns the members of row that have one of the names, in that order.

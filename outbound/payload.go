@@ -229,20 +229,9 @@ func (s *Shaper) former(list []member) []member {
 
 // noise tells whether two versions of a row differ in nothing but values that are
 // ignored. A column that only one of them has is a difference.
-func (s *Shaper) noise(changed []string, was []member, now []byte) bool {
-	if s.ignore == nil || len(changed) != len(was) {
-		return false // a column appeared
-	}
-	list, err := members(now)
-	if err != nil {
-		return false
-	}
-	for _, m := range was {
-		if !s.ignore[string(m.name)] || find(list, 0, m.name) == nil {
-			return false
-		}
-	}
-	return true
+func (s *Shaper) noise(d *difference) bool {
+	return s.ignore != nil && !d.reshaped &&
+		!slices.ContainsFunc(d.names, func(name string) bool { return !s.ignore[name] })
 }
 
 // Digest is of a published row without the values that only changes ignore: rows with
@@ -277,9 +266,9 @@ func digest(list []member, bare map[string]bool) uint64 {
 // Same tells whether a row would be published although an event with the former row
 // is: not when they differ in nothing, or in ignored values alone.
 func (s *Shaper) Same(former, row []byte) (bool, error) {
-	changed, was, err := changedMembers(former, row)
+	d, err := new(comparer).compare(former, row)
 	if err != nil {
 		return false, err
 	}
-	return len(changed) == 0 || s.noise(changed, was, row), nil
+	return len(d.names) == 0 || s.noise(&d), nil
 }

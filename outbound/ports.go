@@ -48,7 +48,8 @@ type Row struct {
 	Modified string
 	// Deleted marks a record that is gone; JSON is then nil.
 	Deleted bool
-	// JSON is the row as sent without its OData annotations.
+	// JSON is the row as sent without its OData annotations: a valid object in which no
+	// name stands twice.
 	JSON []byte
 	// Hash is a hash of the row's columns without the version column.
 	Hash uint64

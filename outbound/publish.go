@@ -141,6 +141,9 @@ func (w *Worker) encode(ctx context.Context, s *session, f *fetching, p *plan) (
 		if err != nil {
 			return nil, err
 		}
+		if e.row != nil {
+			e.row.JSON = nil // the event has its content now: a page need not stand twice in memory
+		}
 		m := Message{Subject: w.cfg.Names.Record(w.table, e.id), Header: header, Data: data}
 		if n := len(b.messages); n > 0 && (n >= w.maxBatch-1 || b.bytes+len(data) > w.cfg.MaxBatchBytes ||
 			e.follows && b.holds(m.Subject)) {

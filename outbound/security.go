@@ -39,20 +39,3 @@ func (w *Worker) inspect(ctx context.Context, s *session, p *plan) error {
 	w.inspected = began
 	return nil
 }
-
-// nulls tells whether one of the members is null in the row, or not there.
-func nulls(row []byte, members []string) (bool, error) {
-	if len(members) == 0 {
-		return false, nil
-	}
-	list, err := pick(row, members)
-	if err != nil || len(list) < len(members) {
-		return true, err
-	}
-	for _, m := range list {
-		if string(m.value) == "null" {
-			return true, nil
-		}
-	}
-	return false, nil
-}

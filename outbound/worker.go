@@ -37,7 +37,8 @@ type Worker struct {
 	observe     func(Published)
 	pacer       Pacer
 	shaper      *Shaper
-	subject     string // of the checkpoint
+	comparer    comparer // of the goroutine that compares pages
+	subject     string   // of the checkpoint
 	fingerprint string
 	logical     map[string]string // read name to logical name, where they differ
 	keyMembers  []string          // read names of the alternate keys' columns
