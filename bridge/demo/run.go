@@ -101,14 +101,14 @@ func Run(ctx context.Context, o Options) (sum Summary, err error) {
 		return sum, err
 	}
 	if err := b.Start(ctx); err != nil {
-		return sum, err
+		return sum, notItsEnd(ctx, err)
 	}
 	p.line("simulator   %s/api/data/v9.2/", cfg.WebAPI.URL)
 	p.line("NATS        %s   (try: nats -s %s sub 'crm.>')", b.NATSURL(), b.NATSURL())
 	p.line("admin       http://%s/status.json  /metrics", b.AdminAddr())
 	p.line("")
 
-	err = traffic(ctx, b, s, p, o, fresh)
+	err = notItsEnd(ctx, traffic(ctx, b, s, p, o, fresh))
 	err = errors.Join(err, b.Stop(context.WithoutCancel(ctx)))
 	sum = Summary{
 		Loaded: p.counted("loaded"), Created: p.counted("created"), Updated: p.counted("updated"), Deleted: p.counted("deleted"),
@@ -117,6 +117,14 @@ func Run(ctx context.Context, o Options) (sum Summary, err error) {
 	p.line("\nout: %d loaded, %d created, %d updated, %d deleted    in: %d upserts, %d dead letters",
 		sum.Loaded, sum.Created, sum.Updated, sum.Deleted, sum.Written, sum.Rejected)
 	return sum, err
+}
+
+// notItsEnd is err, unless it only says that ctx ended.
+func notItsEnd(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
 }
 
 // traffic shows the events and causes new ones until ctx ends. In a demo that goes

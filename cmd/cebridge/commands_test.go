@@ -14,10 +14,7 @@ import (
 
 func TestTheDemoShowsRealTrafficInBothDirections(t *testing.T) {
 	t.Parallel()
-	code, out, errs := once(t, "demo", "--duration", "3s", "--pace", "100ms", "--log-level", "error")
-	if code != 0 {
-		t.Fatalf("code %d: %s", code, errs)
-	}
+	c, ctx := start(t, "demo", "--pace", "100ms", "--log-level", "error")
 	for _, pattern := range []string{
 		`(?m)^simulator +http://127\.0\.0\.1:\d+/api/data/v9\.2/$`,
 		`(?m)^NATS +nats://127\.0\.0\.1:\d+`,
@@ -32,11 +29,21 @@ func TestTheDemoShowsRealTrafficInBothDirections(t *testing.T) {
 		`(?m)^ +(created|updated) in 1 request$`,
 		`(?m)^NATS -> CRM  rejected +erp\.customer\.changed #\d+$`,
 		`(?m)^ +dead letter: invalid: `,
-		`(?m)^out: [1-9]\d* loaded, [1-9]\d* created, [1-9]\d* updated, [1-9]\d* deleted +in: [1-9]\d* upserts, [1-9]\d* dead letters$`,
 	} {
-		if !regexp.MustCompile(pattern).MatchString(out) {
-			t.Errorf("nothing like %s in\n%s", pattern, out)
-		}
+		c.stdout.wait(t, ctx, pattern)
+	}
+	c.stop()
+	code := c.end(t)
+	last := `(?m)^out: [1-9]\d* loaded, [1-9]\d* created, [1-9]\d* updated, [1-9]\d* deleted +in: [1-9]\d* upserts, [1-9]\d* dead letters$`
+	if out := c.stdout.String(); code != 0 || !regexp.MustCompile(last).MatchString(out) {
+		t.Errorf("code %d, nothing like %s in\n%s", code, last, out)
+	}
+}
+
+func TestTheDemoEndsByItselfAfterItsDuration(t *testing.T) {
+	t.Parallel()
+	if code, out, errs := once(t, "demo", "--duration", "100ms", "--log-level", "error"); code != 0 {
+		t.Errorf("code %d: %s%s", code, out, errs)
 	}
 }
 

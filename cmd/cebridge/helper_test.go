@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -65,10 +67,14 @@ type command struct {
 	code           chan int
 }
 
-// start runs a command line in the background, for half a minute at most.
+// patience is how long a test waits for what must come: far longer than it takes on a
+// machine that does other things at the same time.
+const patience = 4 * time.Minute
+
+// start runs a command line in the background, as long as the test has patience.
 func start(t *testing.T, args ...string) (*command, context.Context) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	c := &command{stdout: newTap(), stderr: newTap(), stop: cancel, code: make(chan int, 1)}
 	ended := make(chan struct{})
 	go func() {
@@ -122,15 +128,29 @@ func simulator(t *testing.T) (*sim.Server, string) {
 	return s, url
 }
 
-// freeAddress is an address nobody listens on at the moment.
+// freeAddress is an address that is the test's own until it ends, and on which nobody
+// listens yet. Its port is none of those that the system gives to whoever asks for any
+// (from 32768 on, see ip(7), ip_local_port_range), and its UDP port is taken as a mark for
+// other tests that choose one in this way.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(10_000))
+		mark, err := net.ListenPacket("udp", address)
+		if err != nil {
+			continue
+		}
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			mark.Close()
+			continue
+		}
+		l.Close()
+		t.Cleanup(func() { mark.Close() })
+		return address
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	panic("unreachable")
 }
 
 // contains fails unless all the texts are there.

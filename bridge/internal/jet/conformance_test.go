@@ -3,7 +3,6 @@ package jet
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 	"sync"
@@ -48,7 +47,7 @@ type node struct {
 
 func newNode(t *testing.T, change func(*server.Options)) *node {
 	n := &node{opts: server.Options{
-		ServerName: "node", Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true,
+		ServerName: "node", Host: "127.0.0.1", Port: freePort(t), NoSigs: true, NoLog: true,
 		JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 1 << 30, JetStreamMaxMemory: 64 << 20,
 	}}
 	if change != nil {
@@ -67,10 +66,10 @@ func (n *node) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv.Start()
-	if !srv.ReadyForConnections(20 * time.Second) {
+	if !srv.ReadyForConnections(patience) {
 		t.Fatal("the server does not listen")
 	}
-	n.srv, n.opts.Port = srv, srv.Addr().(*net.TCPAddr).Port
+	n.srv = srv
 }
 
 func (n *node) stop() {
@@ -80,7 +79,7 @@ func (n *node) stop() {
 
 func dial(t *testing.T, addr string) *Conn {
 	t.Helper()
-	c, err := Connect(t.Context(), Config{URLs: []string{"nats://" + addr}, Timeout: 20 * time.Second})
+	c, err := Connect(t.Context(), Config{URLs: []string{"nats://" + addr}, Timeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +166,7 @@ func openBatches(t *testing.T, c *Conn) (end func()) {
 		m := &nats.Msg{Subject: names.Record("account", recordID(500+i)), Header: nats.Header{
 			"Nats-Batch-Id": {id}, "Nats-Batch-Sequence": {"1"},
 		}}
-		answer, err := c.NATS().RequestMsg(m, 10*time.Second)
+		answer, err := c.NATS().RequestMsg(m, patience)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,12 +212,7 @@ func newCluster(t *testing.T) *cluster {
 	c := &cluster{}
 	var ports [3]int
 	for i := range ports {
-		listen, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ports[i] = listen.Addr().(*net.TCPAddr).Port
-		listen.Close()
+		ports[i] = freePort(t)
 		p, err := natsproxy.Start(natsproxy.Options{Target: local(ports[i]), Route: c.lose})
 		if err != nil {
 			t.Fatal(err)
@@ -318,14 +312,14 @@ func leaderOf(t *testing.T, c *Conn, stream string) string {
 func stepDown(t *testing.T, c *Conn, stream string) {
 	t.Helper()
 	before := leaderOf(t, c, stream)
-	if _, err := c.NATS().Request("$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil, 5*time.Second); err != nil {
+	if _, err := c.NATS().Request("$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil, patience); err != nil {
 		t.Errorf("leader %s does not step down: %v", before, err)
 	}
 }
 
 func waitUntil(t *testing.T, what string, ask func() bool) {
 	t.Helper()
-	for end := time.Now().Add(40 * time.Second); !ask(); {
+	for end := time.Now().Add(patience); !ask(); {
 		if time.Now().After(end) {
 			t.Fatalf("waited too long for %s", what)
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -31,21 +32,35 @@ func serverWithUsers(t *testing.T, users ...*server.User) string {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(patience) {
 		t.Fatal("not ready")
 	}
 	return s.ClientURL()
 }
 
-// freePort is a port nobody listens on.
+// freePort is a port that is the test's own until it ends, and on which nobody listens
+// yet. It is none of those that the system gives to whoever asks for any (from 32768 on,
+// see ip(7), ip_local_port_range), and its UDP port is taken as a mark for other tests that
+// choose one in this way.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(10_000))
+		mark, err := net.ListenPacket("udp", address)
+		if err != nil {
+			continue
+		}
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			mark.Close()
+			continue
+		}
+		l.Close()
+		t.Cleanup(func() { mark.Close() })
+		return l.Addr().(*net.TCPAddr).Port
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	panic("unreachable")
 }
 
 func TestConnectWaitsForTheFirstServer(t *testing.T) {
@@ -55,7 +70,7 @@ func TestConnectWaitsForTheFirstServer(t *testing.T) {
 	result := make(chan error, 1)
 	go func() {
 		c, err := Connect(context.Background(), Config{URLs: []string{fmt.Sprintf("nats://127.0.0.1:%d", port)},
-			Timeout: 15 * time.Second, Logger: log.logger()})
+			Timeout: patience, Logger: log.logger()})
 		if err == nil {
 			c.Close()
 		}
@@ -74,16 +89,39 @@ func TestConnectWaitsForTheFirstServer(t *testing.T) {
 	}
 }
 
+// longer gives a call that ends with its time a longer one as long as it does not say
+// what it waited for: a busy machine may not have come so far.
+func longer(call func(time.Duration) (err error, told bool)) (err error) {
+	for d := 200 * time.Millisecond; d < patience; d *= 4 {
+		var told bool
+		if err, told = call(d); told || err == nil {
+			break
+		}
+	}
+	return err
+}
+
 func TestConnectGivesUpWithItsContext(t *testing.T) {
 	t.Parallel()
 	url := fmt.Sprintf("nats://127.0.0.1:%d", freePort(t))
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	_, err := Connect(ctx, Config{URLs: []string{url}})
-	_, err2 := Connect(t.Context(), Config{URLs: []string{url}, Timeout: 100 * time.Millisecond})
-	for _, err := range []error{err, err2} {
+	for way, connect := range map[string]func(time.Duration) error{
+		"context": func(d time.Duration) error {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			defer cancel()
+			_, err := Connect(ctx, Config{URLs: []string{url}})
+			return err
+		},
+		"timeout": func(d time.Duration) error {
+			_, err := Connect(t.Context(), Config{URLs: []string{url}, Timeout: d})
+			return err
+		},
+	} {
+		err := longer(func(d time.Duration) (error, bool) {
+			err := connect(d)
+			return err, errors.Is(err, nats.ErrNoServers)
+		})
 		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, nats.ErrNoServers) {
-			t.Errorf("got %v", err)
+			t.Errorf("%s: got %v", way, err)
 		}
 	}
 }
@@ -103,8 +141,9 @@ func TestConnectDoesNotRetryWhatOnlyAPersonCanChange(t *testing.T) {
 		"unreadable nkey file":  {URLs: []string{url}, NKeyFile: seed},
 		"unreadable server URL": {URLs: []string{"nats://[::1"}},
 	} {
-		began := time.Now()
-		c, err := Connect(t.Context(), cfg)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		c, err := Connect(ctx, cfg)
+		cancel()
 		if err == nil {
 			c.Close()
 			t.Errorf("%s: connected", name)
@@ -113,8 +152,8 @@ func TestConnectDoesNotRetryWhatOnlyAPersonCanChange(t *testing.T) {
 		if strings.Contains(err.Error(), "wrong") {
 			t.Errorf("%s: the error shows a secret: %v", name, err)
 		}
-		if took := time.Since(began); took > 3*time.Second {
-			t.Errorf("%s: took %s", name, took)
+		if ctx.Err() == context.DeadlineExceeded {
+			t.Errorf("%s: was tried again and again: %v", name, err)
 		}
 	}
 	c, err := Connect(t.Context(), Config{URLs: []string{url}, User: "bridge", Password: "right", InboxPrefix: "_INBOX_bridge"})
@@ -165,7 +204,7 @@ func TestConnectRefusesAnOldServerByName(t *testing.T) {
 		`{"server_id":"X","server_name":"nats-7","version":"2.10.22","max_payload":1048576,"headers":true}`: "nats-7: it runs version 2.10.22: upgrade it to 2.12.7",
 		`{"server_id":"X","server_name":"nats-8","version":"2.15.2","max_payload":1048576,"headers":false}`: "nats-8 does not support headers",
 	} {
-		_, err := Connect(t.Context(), Config{URLs: []string{oldServer(t, info)}, Timeout: 5 * time.Second})
+		_, err := Connect(t.Context(), Config{URLs: []string{oldServer(t, info)}, Timeout: patience})
 		if !errors.Is(err, outbound.ErrMisconfigured) || !strings.Contains(err.Error(), says) {
 			t.Errorf("got %v", err)
 		}
@@ -215,9 +254,12 @@ func TestAMissingPermissionIsNamedNotATimeout(t *testing.T) {
 			return c.Outbox("X", names, OutboxSettings{}).Receipt(ctx, &inbound.Receipt{Route: "r", Subject: "receipts.r", Outcome: "written", Message: &inbound.Message{Sequence: 1}})
 		},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
-		err := call(ctx)
-		cancel()
+		err := longer(func(d time.Duration) (error, bool) {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			defer cancel()
+			err := call(ctx)
+			return err, errors.Is(err, nats.ErrPermissionViolation)
+		})
 		if name == "commit" && !errors.Is(err, outbound.ErrMisconfigured) {
 			t.Errorf("%s: not ErrMisconfigured: %v", name, err)
 		}

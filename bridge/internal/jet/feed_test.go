@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -138,7 +137,7 @@ func TestABlockedHandlerKeepsItsMessagesAndItsPin(t *testing.T) {
 	c := newSource(t, e)
 	send(t, c, 1, 50)
 	short := func(cfg *FeedConfig) {
-		cfg.AckWait, cfg.PinnedTTL, cfg.Prefetch = 1200*time.Millisecond, 1200*time.Millisecond, 10
+		cfg.AckWait, cfg.PinnedTTL, cfg.Prefetch = 3*time.Second, 3*time.Second, 10
 	}
 	first := run(t, newFeed(t, c, short), 0)
 	one := first.next(t)
@@ -150,7 +149,7 @@ func TestABlockedHandlerKeepsItsMessagesAndItsPin(t *testing.T) {
 	select {
 	case d := <-rival.got:
 		t.Fatalf("the rival got sequence %d", d.Message().Sequence)
-	case <-time.After(3 * time.Second):
+	case <-time.After(8 * time.Second):
 	}
 	for i := 2; i <= 50; i++ {
 		m := first.next(t).Message()
@@ -165,11 +164,14 @@ func TestWhatACrashedClientHeldComesToTheNext(t *testing.T) {
 	e := startServer(t)
 	c := newSource(t, e)
 	send(t, c, 1, 5)
-	short := func(cfg *FeedConfig) { cfg.AckWait, cfg.PinnedTTL = time.Second, 500*time.Millisecond }
+	short := func(cfg *FeedConfig) { cfg.AckWait, cfg.PinnedTTL = 4*time.Second, 500*time.Millisecond }
 	doomed := connectAgain(t, c)
 	first := run(t, newFeed(t, doomed, short), 10)
 	old := first.next(t).Message().Claim
 	ack(t, first.next(t)) // sequence 2
+	for range 3 {
+		first.next(t) // each was delivered to the one that is about to crash
+	}
 	second := run(t, newFeed(t, c, short), 10)
 	doomed.NATS().Close() // no farewell, as in a crash
 	got := map[uint64]uint64{}
@@ -189,7 +191,7 @@ func TestAGracefulEndHandsTheActiveRoleOverAtOnce(t *testing.T) {
 	t.Parallel()
 	e := startServer(t)
 	c := newSource(t, e)
-	long := func(cfg *FeedConfig) { cfg.AckWait, cfg.PinnedTTL = time.Minute, time.Minute }
+	long := func(cfg *FeedConfig) { cfg.AckWait, cfg.PinnedTTL = 2*patience, 2*patience }
 	send(t, c, 1, 1)
 	first := run(t, newFeed(t, c, long), 10)
 	ack(t, first.next(t))
@@ -210,7 +212,9 @@ func TestTheEndLeavesUnacknowledgedMessagesAlone(t *testing.T) {
 	f := newFeed(t, c, func(cfg *FeedConfig) { cfg.AckWait, cfg.PinnedTTL = time.Minute, time.Minute })
 	r := run(t, f, 10)
 	d := r.next(t)
-	r.next(t)
+	for range 3 {
+		r.next(t)
+	}
 	if err := r.end(t); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
@@ -247,12 +251,12 @@ func TestExtendKeepsAMessageBeyondAckWait(t *testing.T) {
 	t.Parallel()
 	c := newSource(t, startServer(t))
 	send(t, c, 1, 2)
-	r := run(t, newFeed(t, c, func(cfg *FeedConfig) { cfg.AckWait = 400 * time.Millisecond }), 10)
+	r := run(t, newFeed(t, c, func(cfg *FeedConfig) { cfg.AckWait = 3 * time.Second }), 10)
 	kept, left := r.next(t), r.next(t)
 	if left.Message().Sequence != 2 {
 		t.Fatal("out of order")
 	}
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(300 * time.Millisecond)
 	defer tick.Stop()
 	for redelivered := false; !redelivered; {
 		select {
@@ -324,12 +328,11 @@ func TestAStreamMadeAgainIsAnotherIncarnation(t *testing.T) {
 func TestAServerRestartDoesNotEndTheFeed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	on := func(port int) func(*EmbeddedOptions) {
-		return func(o *EmbeddedOptions) { o.StoreDir, o.Port = dir, port }
-	}
-	e := startServer(t, on(-1))
-	port, url := e.srv.Addr().(*net.TCPAddr).Port, e.URL()
-	c, err := Connect(t.Context(), Config{URLs: []string{url}, Timeout: 10 * time.Second})
+	port := freePort(t)
+	there := func(o *EmbeddedOptions) { o.StoreDir, o.Port = dir, port }
+	e := startServer(t, there)
+	url := e.URL()
+	c, err := Connect(t.Context(), Config{URLs: []string{url}, Timeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,8 +345,8 @@ func TestAServerRestartDoesNotEndTheFeed(t *testing.T) {
 	r := run(t, f, 10)
 	ack(t, r.next(t))
 	e.Stop()
-	startServer(t, on(port))
-	again, err := Connect(t.Context(), Config{URLs: []string{url}, Timeout: 10 * time.Second})
+	startServer(t, there)
+	again, err := Connect(t.Context(), Config{URLs: []string{url}, Timeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -382,7 +385,7 @@ func TestLargeMessagesPassTheByteBound(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := run(t, newFeed(t, c, func(cfg *FeedConfig) { cfg.AckWait = 20 * time.Second }), 0)
+	r := run(t, newFeed(t, c, func(cfg *FeedConfig) { cfg.AckWait = patience }), 0)
 	for i := range n {
 		d := r.next(t)
 		if m := d.Message(); m.Sequence != uint64(i+1) || len(m.Data) != size {
@@ -498,7 +501,7 @@ func TestTwoClientsShareARouteWithoutGapOrOverlap(t *testing.T) {
 	e := startServer(t)
 	c := newSource(t, e)
 	const n = 400
-	short := func(cfg *FeedConfig) { cfg.AckWait, cfg.PinnedTTL, cfg.Prefetch = 2*time.Second, 2*time.Second, 16 }
+	short := func(cfg *FeedConfig) { cfg.AckWait, cfg.PinnedTTL, cfg.Prefetch = 4*time.Second, 2*time.Second, 16 }
 	var mu sync.Mutex
 	acked := map[uint64]int{}
 	done := make(chan struct{})

@@ -110,7 +110,7 @@ func TestAWalkTakesMessagesOfEverySizeWithoutLosingOne(t *testing.T) {
 func TestAFollowingWalkGoesOnUntilItIsEnded(t *testing.T) {
 	t.Parallel()
 	c, _ := walked(t, 2)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	seen, done := make(chan string), make(chan error, 1)
 	go func() {
