@@ -112,3 +112,52 @@ func TestAResumeAcceptsTheRecordThatAReusedKeyMeansNow(t *testing.T) {
 		t.Error("the record that the key meant before was written")
 	}
 }
+
+func TestAContactIsBoundToTheAccountThatItsOwnWasMergedInto(t *testing.T) {
+	routes := `
+inbound:
+  streams: {ERP: {subjects: [erp.>]}}
+  routes:
+    customers:
+      stream: ERP
+      start: all
+      table: contact
+      key: {emailaddress1: data.mail}
+      lookups: {parentcustomerid: {account: {accountnumber: data.of}}}
+      merged: redirect
+`
+	var master string
+	r := newRig(t, routes, func(s *sim.Server) { master, _ = twoMerged(t, s) })
+	r.send("erp.customer", "com.example.customer", "1", map[string]any{"mail": "ann@contoso.com", "of": "B"})
+	if got := r.written(); got.Result.Requests != 4 { // for the contact, the account, the one it was merged into; the write
+		t.Errorf("%+v", got.Result)
+	}
+	id, _ := r.sim.FindByKey("contact", map[string]any{"emailaddress1": "ann@contoso.com"})
+	if got := row(t, r.sim, "contact", id); got["_parentcustomerid_value"] != master {
+		t.Errorf("the contact is %v, want it bound to %s", got, master)
+	}
+}
+
+func TestAMergedAccountThatALookupNamesIsADeadLetterThatNamesTheOneThatGoesOn(t *testing.T) {
+	routes := `
+inbound:
+  streams: {ERP: {subjects: [erp.>]}}
+  routes:
+    customers:
+      stream: ERP
+      start: all
+      table: contact
+      key: {emailaddress1: data.mail}
+      lookups: {parentcustomerid: 'ref("account", {"accountnumber": data.of})'}
+      merged: reject
+`
+	var master string
+	r := newRig(t, routes, func(s *sim.Server) { master, _ = twoMerged(t, s) })
+	r.send("erp.customer", "com.example.customer", "1", map[string]any{"mail": "ann@contoso.com", "of": "B"})
+	got := r.next()
+	if e := outcome.Of(got.Err); e == nil || e.Reason != outcome.Merged || !strings.Contains(e.Message, "the record of account that is referred to was merged into "+master) {
+		t.Errorf("%s: %v", got.Outcome, got.Err)
+	}
+	r.send("erp.customer", "com.example.customer", "2", map[string]any{"mail": "ann@contoso.com", "of": "A"})
+	r.written()
+}

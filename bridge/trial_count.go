@@ -40,7 +40,9 @@ func (c *classicCount) count(w *schema.Write, exists bool) int {
 		find(w.Path())
 	}
 	for _, p := range w.Parents() {
-		find(p.Query())
+		if p.ID() == "" {
+			find(p.Query())
+		}
 	}
 	if w.Operation == schema.OpDelete {
 		return n + 1
@@ -51,6 +53,10 @@ func (c *classicCount) count(w *schema.Write, exists bool) int {
 	}
 	var members map[string]json.RawMessage
 	_ = json.Unmarshal(body, &members) // made by the mapping
+	guids := map[string]bool{}         // those that are asked whether they were merged
+	for _, r := range w.References {
+		guids[r.Query()] = r.ID() != ""
+	}
 	rest, state, owner := false, false, false
 	for name, value := range members {
 		column, bind := strings.CutSuffix(name, "@odata.bind")
@@ -58,7 +64,7 @@ func (c *classicCount) count(w *schema.Write, exists bool) int {
 		case bind:
 			var target string
 			_ = json.Unmarshal(value, &target) // "" for null
-			if path := strings.TrimPrefix(target, "/"); path != "" && !boundByGUID(path) {
+			if path := strings.TrimPrefix(target, "/"); path != "" && !boundByGUID(path) && !guids[path] {
 				find(path)
 			}
 			if column == "ownerid" {

@@ -274,6 +274,11 @@ func references(w *schema.Write) string {
 			}
 		}
 	}
+	for _, r := range w.References {
+		if r.Address != "" {
+			paths[r.Address] = true
+		}
+	}
 	for _, p := range w.Parents() {
 		if p.Address != "" {
 			paths[p.Address] = true

@@ -21,7 +21,7 @@ func foldParts(table string, parts []KeyPart, fold func(string) string) string {
 		b.WriteByte(0)
 		b.WriteString(p.Column)
 		b.WriteByte(1)
-		if p.Parent != nil {
+		if p.Parent != nil && p.Value == nil {
 			foldParent(&b, p.Parent, fold)
 			continue
 		}

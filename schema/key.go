@@ -33,7 +33,7 @@ type KeyPart struct {
 	Column string
 	Value  json.RawMessage
 	// Parent, in place of Value, is the record that a lookup refers to, when it is named
-	// by something else than its GUID.
+	// by something else than its GUID; or beside it, when the record has to be looked at.
 	Parent *KeyParent
 }
 

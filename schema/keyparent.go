@@ -11,7 +11,8 @@ import (
 type KeyParent struct {
 	// Reference finds the record. Its Property binds it in the body of a new record.
 	Reference
-	// Key is how the parent is named, and with it the lane of the write.
+	// Key is how the parent is named, and with it the lane of the write; empty where the
+	// part's own Value is that.
 	Key []KeyPart
 }
 

@@ -52,6 +52,20 @@ func NewSearch(t *Table, parts []KeyPart) (*Search, error) {
 	return search, nil
 }
 
+// SearchID asks for the record with that GUID.
+func SearchID(t *Table, id string) *Search {
+	return &Search{Table: t.LogicalName, EntitySet: t.EntitySet, PrimaryID: t.PrimaryID,
+		Columns: []string{t.PrimaryID}, Filter: t.PrimaryID + " eq " + strings.ToLower(id)}
+}
+
+// ID is the GUID that SearchID asks for; "" for any other search.
+func (s *Search) ID() string {
+	if id, ok := strings.CutPrefix(s.Filter, s.PrimaryID+" eq "); ok && IsGUID(id) {
+		return id
+	}
+	return ""
+}
+
 // Query is the request path below the API root. Two records are asked for: the
 // second tells that the search does not mean one.
 func (s *Search) Query() string {

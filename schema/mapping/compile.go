@@ -41,6 +41,8 @@ type compiler struct {
 	env     *cel.Env
 	table   *schema.Table
 	written map[string]place
+	// bindsMerging: a lookup can point at a table whose records can be merged.
+	bindsMerging bool
 	// example is the event of Options.Example, nil without one.
 	example *view
 }
@@ -86,12 +88,12 @@ func (c *compiler) write(p *Program) {
 	p.when = c.condition(s.when)
 	c.address(p)
 	c.forbidBlocks()
-	p.merged = c.merged()
 	p.body = c.block(&s.block, false)
 	if s.onCreate != nil {
 		p.onCreate = c.block(s.onCreate, true)
 		p.hasOnCreate = true
 	}
+	p.merged = c.merged()
 	c.statePairs(p)
 	c.moneyHasCurrency(s)
 }

@@ -73,7 +73,12 @@ func (c *compiler) target(x *lookupProgram, n name) *schema.Table {
 	case nav == "":
 		c.add(n.place, "the metadata names no navigation property from lookup %s to %s", x.column.LogicalName, n.text)
 	default:
-		x.targets[n.text] = lookupTarget{t, nav}
+		target := lookupTarget{table: t, navigation: nav}
+		if t.Merges() {
+			target.merged = c.spec.merged
+			c.bindsMerging = true
+		}
+		x.targets[n.text] = target
 		if x.clear == "" {
 			x.clear = nav
 		}

@@ -174,7 +174,11 @@
 // # Merged records
 //
 // With merged, a write asks for the record before it is made (Write.Merged). That is
-// for tables with the columns merged and masterid, and not for create.
+// for tables with the columns merged and masterid, and not for create. Lookups that point
+// at such tables, also those of a create, are asked in the same way: each is one of
+// Write.References then, whatever form it has, and none of them Cached. A record that
+// the key names is asked too, but the rule for it is reject, as a part of a key that
+// holds below one record says nothing below another.
 //
 // Only mapped places of an event are read, and objects are never copied, so
 // members such as @odata.bind within an event have no effect.

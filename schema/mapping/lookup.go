@@ -31,6 +31,8 @@ type lookupProgram struct {
 type lookupTarget struct {
 	table      *schema.Table
 	navigation string
+	// merged, when set, asks whether the record was merged into another one.
+	merged schema.MergedRule
 }
 
 // keyProgram is one column of a key with its expression, or with the record that it
@@ -182,10 +184,10 @@ func (l *lookupProgram) write(ctx context.Context, v *view, o *object) error {
 		return err
 	case state == keyNull:
 		return l.writeNull(o)
+	case r.search || r.target.merged != "":
+		return l.writeSearch(r, o)
 	case r.id != "":
 		return l.writeID(r, o)
-	case r.search:
-		return l.writeSearch(r, o)
 	}
 	return l.writeKey(r, o)
 }
@@ -299,11 +301,26 @@ func (l *lookupProgram) writeSearch(r record, o *object) error {
 
 // reference is how the server is asked for the record.
 func (r record) reference() (schema.Reference, error) {
-	s, err := schema.NewSearch(r.target.table, r.parts)
-	if err != nil {
-		return schema.Reference{}, reject(r.at(0), outcome.Invalid, err.Error())
+	// A record can be merged at any moment, so that an earlier answer tells nothing of it.
+	out := schema.Reference{Property: r.target.navigation + "@odata.bind", Cached: r.search && r.target.merged == ""}
+	if r.id != "" {
+		out.Search = *schema.SearchID(r.target.table, r.id)
+		out.Address = r.target.table.EntitySet + "(" + r.id + ")"
+	} else {
+		s, err := schema.NewSearch(r.target.table, r.parts)
+		if err != nil {
+			return out, reject(r.at(0), outcome.Invalid, err.Error())
+		}
+		out.Search = *s
 	}
-	return schema.Reference{Search: *s, Property: r.target.navigation + "@odata.bind", Cached: r.search}, nil
+	out.Merged = r.target.merged
+	if len(r.parts) > 0 && !r.search {
+		// What no URL can name, nobody announces.
+		if text, err := schema.KeyPredicate(r.target.table, r.parts); err == nil {
+			out.Address = r.target.table.EntitySet + "(" + text + ")"
+		}
+	}
+	return out, nil
 }
 
 // keyPart is the lookup as a part of its record's own key.
@@ -315,17 +332,17 @@ func (l *lookupProgram) keyPart(ctx context.Context, v *view) (schema.KeyPart, k
 	}
 	if r.id != "" {
 		part.Value = quote(r.id)
-		return part, state, nil
+		if r.target.merged == "" {
+			return part, state, nil
+		}
 	}
 	found, err := r.reference()
 	if err != nil {
 		return part, 0, err
 	}
-	if !r.search {
-		// What no URL can name, nobody announces.
-		if text, err := schema.KeyPredicate(r.target.table, r.parts); err == nil {
-			found.Address = r.target.table.EntitySet + "(" + text + ")"
-		}
+	if found.Merged != "" {
+		// A number below one record says nothing below the one it was merged into.
+		found.Merged = schema.MergedReject
 	}
 	part.Parent = &schema.KeyParent{Reference: found, Key: r.parts}
 	return part, state, nil

@@ -40,7 +40,7 @@ const (
 	WebAPIWait       = "cebridge.webapi.wait"          // s a request waited before it was sent, by direction and reason
 	WebAPIBatched    = "cebridge.webapi.batched"       // requests answered inside of $batch requests, by operation and status
 	WebAPIMadeActive = "cebridge.webapi.made_active"   // new records that took a second request to become inactive
-	WebAPIRedirected = "cebridge.webapi.redirected"    // writes that went to another record than their key meant before, by reason
+	WebAPIRedirected = "cebridge.webapi.redirected"    // writes that went to, or refer to, another record than their key meant before, by reason
 	TokenExpiry      = "cebridge.webapi.token.expiry"  // s until the access token ends
 	DoorbellRings    = "cebridge.doorbell.rings"       // rings of the doorbell, by result
 	BuildInfo        = "cebridge.build_info"           // 1, with version and Go version

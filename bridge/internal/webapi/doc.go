@@ -31,6 +31,8 @@
 //     question is asked again, in three rounds, then it is outcome.RetryRace. The record that a key
 //     meant at its last write is remembered until ForgetKeys; with MergedReject another one is outcome.KeyReused. Such a
 //     write shares no $batch.
+//   - A search with a rule for merged records (schema.Search.Merged) finds the one that goes
+//     on, or is a rejection, likewise; nothing holds that one as it is until it is bound.
 //   - A duplicate answers a create as accepted when Write.Repeat is set and the record
 //     under its key has every plain column as the body writes it; lookups are not
 //     compared. A body without plain columns proves nothing. Else it is a rejection.

@@ -2,6 +2,7 @@ package webapi
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"strconv"
@@ -18,6 +19,25 @@ type target struct {
 	id, etag string
 	merged   bool
 	master   string
+}
+
+// readMerged reads whether the record was merged. Anything but a true and a record is no
+// merge: rows from before the columns had a value hold null.
+func (t *target) readMerged(row map[string]json.RawMessage) {
+	t.merged = string(row[schema.MergedColumn]) == "true"
+	t.master, _ = parseGUID(row[schema.MasterReadName])
+}
+
+// mergedLookup is counted as the reason why a lookup binds another record than the event
+// names.
+const mergedLookup outcome.Reason = "merged_lookup"
+
+// mergeCase is where a merged record lies, and what is to be done about it.
+type mergeCase struct {
+	set, primaryID string
+	rule           schema.MergedRule
+	deletes        bool
+	what           string // the record, in a refusal
 }
 
 // applyMerged is run for a write that must not go to a merged record: the record is
@@ -94,7 +114,9 @@ func (a *application) writeTo(ctx context.Context, w *schema.Write, t *target) e
 		return &outcome.Error{Op: "GET " + w.EntitySet + "(" + t.id + ")", Verdict: outcome.Reject, Reason: outcome.KeyReused,
 			Message: "the key meant record " + before + " before: if the other one is meant now, resume the route (cebridge resume --route), which forgets what its keys meant, and send the message again"}
 	}
-	last, err := a.follow(ctx, w, t)
+	last, err := a.client.follow(ctx, mergeCase{
+		set: w.EntitySet, primaryID: w.Merged.PrimaryID, rule: w.Merged.Rule, deletes: w.Operation == schema.OpDelete, what: "the record",
+	}, t, a.sending)
 	if err != nil {
 		return err
 	}
@@ -131,30 +153,30 @@ func (a *application) writeTo(ctx context.Context, w *schema.Write, t *target) e
 }
 
 // follow finds the record that the writes of a merged one go to.
-func (a *application) follow(ctx context.Context, w *schema.Write, t *target) (*target, error) {
+func (c *Client) follow(ctx context.Context, m mergeCase, t *target, sending func()) (*target, error) {
 	seen := map[string]bool{t.id: true}
 	first := t
 	for t.merged {
-		refusal := &outcome.Error{Op: "GET " + w.EntitySet + "(" + first.id + ")", Verdict: outcome.Reject, Reason: outcome.Merged}
+		refusal := &outcome.Error{Op: "GET " + m.set + "(" + first.id + ")", Verdict: outcome.Reject, Reason: outcome.Merged}
 		switch {
 		case t.master == "":
-			refusal.Message = "the record " + t.id + " was merged, and nothing tells into which"
-		case w.Merged.Rule != schema.MergedRedirect:
-			refusal.Message = "the record was merged into " + t.master
-		case w.Operation == schema.OpDelete:
-			refusal.Message = "the record was merged into " + t.master + ", which a delete of this one must not delete"
+			refusal.Message = m.what + " " + t.id + " was merged, and nothing tells into which"
+		case m.rule != schema.MergedRedirect:
+			refusal.Message = m.what + " was merged into " + t.master
+		case m.deletes:
+			refusal.Message = m.what + " was merged into " + t.master + ", which a delete of this one must not delete"
 		case seen[t.master]:
-			refusal.Message = "the record was merged into " + t.master + ", in a circle"
+			refusal.Message = m.what + " was merged into " + t.master + ", in a circle"
 		case len(seen) > maxHops:
-			refusal.Message = "the record was merged into another more than " + strconv.Itoa(maxHops) + " times in a row; the next one is " + t.master
+			refusal.Message = m.what + " was merged into another more than " + strconv.Itoa(maxHops) + " times in a row; the next one is " + t.master
 		default:
 			seen[t.master] = true
-			next, err := a.read(ctx, t.master)
+			next, err := c.readTarget(ctx, m.set, m.primaryID, t.master, sending)
 			if err != nil {
 				return nil, err
 			}
 			if next == nil {
-				refusal.Message = "the record was merged into " + t.master + ", which is not there"
+				refusal.Message = m.what + " was merged into " + t.master + ", which is not there"
 				return nil, refusal
 			}
 			t = next
@@ -175,38 +197,33 @@ func (a *application) find(ctx context.Context) (*target, error) {
 		}
 		predicate = id
 	}
-	return a.read(ctx, predicate)
+	return a.client.readTarget(ctx, a.write.EntitySet, a.write.Merged.PrimaryID, predicate, a.sending)
 }
 
-// read reads what tells whether a record was merged; nil when it is not there.
-func (a *application) read(ctx context.Context, predicate string) (*target, error) {
-	w := a.write
+// readTarget reads what tells whether a record was merged; nil when it is not there.
+func (c *Client) readTarget(ctx context.Context, set, primaryID, predicate string, sending func()) (*target, error) {
 	var t target
-	name := w.EntitySet + "(" + predicate + ")"
-	read := "_" + schema.MasterColumn + "_value"
+	name := set + "(" + predicate + ")"
 	call := &call{
-		op: opExists, method: http.MethodGet, name: name, limit: a.client.maxBody, inbound: true, sending: a.sending,
-		path: name + "?$select=" + w.Merged.PrimaryID + "," + schema.MergedColumn + "," + read,
+		op: opExists, method: http.MethodGet, name: name, limit: c.maxBody, inbound: true, sending: sending,
+		path: name + "?$select=" + primaryID + "," + schema.MergedColumn + "," + schema.MasterReadName,
 		accept: func(status int, _ http.Header, body io.Reader) error {
 			row, err := readObject(status, body)
 			if err != nil {
 				return err
 			}
 			var ok bool
-			if t.id, ok = parseGUID(row[w.Merged.PrimaryID]); !ok {
-				return &malformed{"the record in the answer has no " + w.Merged.PrimaryID}
+			if t.id, ok = parseGUID(row[primaryID]); !ok {
+				return &malformed{"the record in the answer has no " + primaryID}
 			}
 			if t.etag = textOf(row["@odata.etag"]); t.etag == "" || !plainText(t.etag) {
 				return &malformed{"the record in the answer has no etag"}
 			}
-			// Anything but a true and a record is no merge: rows from before the columns
-			// had a value hold null.
-			t.merged = string(row[schema.MergedColumn]) == "true"
-			t.master, _ = parseGUID(row[read])
+			t.readMerged(row)
 			return nil
 		},
 	}
-	err := a.client.do(ctx, call)
+	err := c.do(ctx, call)
 	e := outcome.Of(err)
 	switch {
 	case err == nil:

@@ -54,9 +54,8 @@ type rehearsal struct {
 	write  *schema.Write
 	exists bool
 	sent   []Sent
-	// names are what stands for the GUIDs that it made up; last is the latest of them.
+	// names are what stands for the GUIDs that it made up.
 	names map[string]string
-	last  string
 	// parents are those of the records that the key refers to.
 	parents []string
 }
@@ -89,9 +88,9 @@ func (r *rehearsal) RoundTrip(req *http.Request) (*http.Response, error) {
 func (r *rehearsal) read(s Sent) (*http.Response, error) {
 	for _, p := range r.write.Parents() {
 		if strings.HasSuffix(s.Path, "/"+p.Query()) {
-			resp := r.found(p.PrimaryID)
-			r.parents = append(r.parents, r.last)
-			return resp, nil
+			id := r.idOf(&p.Search)
+			r.parents = append(r.parents, id)
+			return oneFound(p.PrimaryID, id), nil
 		}
 	}
 	w := r.write
@@ -102,11 +101,11 @@ func (r *rehearsal) read(s Sent) (*http.Response, error) {
 		if !r.exists {
 			return answerWith(http.StatusOK, `{"value":[]}`), nil
 		}
-		return r.found(w.Search.PrimaryID), nil
+		return oneFound(w.Search.PrimaryID, r.guid(w.Search.PrimaryID)), nil
 	}
 	for i := range r.write.References {
 		if ref := &r.write.References[i]; strings.HasSuffix(s.Path, "/"+ref.Query()) {
-			return r.found(ref.PrimaryID), nil
+			return oneFound(ref.PrimaryID, r.idOf(&ref.Search)), nil
 		}
 	}
 	if _, address, ok := strings.Cut(s.Path, "/"+r.write.EntitySet+"("); ok && !r.exists {
@@ -117,8 +116,8 @@ func (r *rehearsal) read(s Sent) (*http.Response, error) {
 	return nil, errUnheard
 }
 
-func (r *rehearsal) found(primaryID string) *http.Response {
-	return answerWith(http.StatusOK, fmt.Sprintf(`{"value":[{%q:%q}]}`, primaryID, r.guid(primaryID)))
+func oneFound(primaryID, id string) *http.Response {
+	return answerWith(http.StatusOK, fmt.Sprintf(`{"value":[{%q:%q}]}`, primaryID, id))
 }
 
 // unmerged is a record that was not merged into another.
@@ -128,6 +127,14 @@ func (r *rehearsal) unmerged(address string) *http.Response {
 		id = r.guid(r.primaryID())
 	}
 	return answerWith(http.StatusOK, fmt.Sprintf(`{"@odata.etag":"W/\"{%s}\"",%q:%q,%q:false}`, versionColumn, r.primaryID(), id, schema.MergedColumn))
+}
+
+// idOf is the GUID that a search asks for, or one that stands for what it finds.
+func (r *rehearsal) idOf(s *schema.Search) string {
+	if id := s.ID(); id != "" {
+		return id
+	}
+	return r.guid(s.PrimaryID)
 }
 
 // guid makes up a GUID that stands for a record.
@@ -143,7 +150,6 @@ func (r *rehearsal) guid(primaryID string) string {
 		name = fmt.Sprintf("%s %d", primaryID, n)
 	}
 	r.names[id] = "{" + name + "}"
-	r.last = id
 	return id
 }
 
