@@ -15,14 +15,16 @@ type Arrivals struct {
 	mu      sync.Mutex
 	next    int
 	heard   map[int]listener
+	list    []listener // the values of heard; replaced, never changed
 	changed chan struct{}
 }
 
 // listener is one session of a route.
 type listener struct {
-	// arrived is called with each folded path; expects returns the folded entity
-	// sets of the records that messages wait for.
+	// arrived is called with each folded path while waits tells that anything waits for
+	// one; expects returns the folded entity sets of the records that messages wait for.
 	arrived func(path string)
+	waits   func() bool
 	expects func() []string
 }
 
@@ -37,9 +39,15 @@ func (a *Arrivals) Announce(path string) {
 	if a == nil {
 		return
 	}
-	path = foldPath(path)
+	folded := ""
 	for _, l := range a.listeners() {
-		l.arrived(path)
+		if !l.waits() {
+			continue
+		}
+		if folded == "" {
+			folded = foldPath(path)
+		}
+		l.arrived(folded)
 	}
 }
 
@@ -77,7 +85,7 @@ func (a *Arrivals) note() {
 func (a *Arrivals) listeners() []listener {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.Collect(maps.Values(a.heard))
+	return a.list
 }
 
 // subscribe makes a listener known until the returned function is called.
@@ -90,11 +98,13 @@ func (a *Arrivals) subscribe(l listener) (unsubscribe func()) {
 	id := a.next
 	a.next++
 	a.heard[id] = l
+	a.list = slices.Collect(maps.Values(a.heard))
 	a.note()
 	return func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		delete(a.heard, id)
+		a.list = slices.Collect(maps.Values(a.heard))
 		a.note()
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"cebridge/schema/telemetry"
 )
 
-// observe declares the gauges that are read from the route's status.
+// observe declares the metrics that are read from the route's status: to count what is
+// in hand up and down would cost each message more than to look when somebody asks.
 func (r *Route) observe(m metric.Meter) error {
 	if m == nil {
 		return nil
@@ -37,6 +38,14 @@ func (r *Route) observe(m metric.Meter) error {
 		if err != nil {
 			return fmt.Errorf("metric %s: %w", g.name, err)
 		}
+	}
+	_, err := m.Int64ObservableUpDownCounter(telemetry.InboundInFlight, metric.WithDescription("Messages in hand."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(int64(r.Status().InFlight), r.tel.byRoute)
+			return nil
+		}))
+	if err != nil {
+		return fmt.Errorf("metric %s: %w", telemetry.InboundInFlight, err)
 	}
 	return nil
 }

@@ -14,13 +14,15 @@ import (
 	"cebridge/schema/telemetry"
 )
 
-func TestMetricsTellOfParkedMessagesAndOfAStoppedRoute(t *testing.T) {
+func TestMetricsTellOfMessagesInHandAndParkedAndOfAStoppedRoute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reader := sdkmetric.NewManualReader()
 		before := func(_ context.Context, key string, _ uint64, _ int) error {
 			switch key {
 			case "missing":
 				return failing(outcome.Park, outcome.MissingReference)
+			case "slow":
+				return failing(outcome.Retry, outcome.Server)
 			case "stop":
 				return failing(outcome.Stop, outcome.Forbidden)
 			}
@@ -30,7 +32,7 @@ func TestMetricsTellOfParkedMessagesAndOfAStoppedRoute(t *testing.T) {
 		if err := h.route.observe(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter(telemetry.Scope)); err != nil {
 			t.Fatal(err)
 		}
-		tells := func(when string, parked, stopped int64) {
+		tells := func(when string, inHand, parked, stopped int64) {
 			t.Helper()
 			var all metricdata.ResourceMetrics
 			if err := reader.Collect(context.Background(), &all); err != nil {
@@ -38,22 +40,29 @@ func TestMetricsTellOfParkedMessagesAndOfAStoppedRoute(t *testing.T) {
 			}
 			got := map[string]int64{}
 			for _, m := range all.ScopeMetrics[0].Metrics {
-				got[m.Name] = m.Data.(metricdata.Gauge[int64]).DataPoints[0].Value
+				switch d := m.Data.(type) {
+				case metricdata.Gauge[int64]:
+					got[m.Name] = d.DataPoints[0].Value
+				case metricdata.Sum[int64]:
+					got[m.Name] = d.DataPoints[0].Value
+				}
 			}
-			if diff := cmp.Diff(map[string]int64{telemetry.InboundParked: parked, telemetry.InboundStopped: stopped}, got); diff != "" {
+			want := map[string]int64{telemetry.InboundInFlight: inHand, telemetry.InboundParked: parked, telemetry.InboundStopped: stopped}
+			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("%s: %s", when, diff)
 			}
 		}
 		h.start()
 		h.b.publish("good")
 		h.after(time.Second)
-		tells("at first", 0, 0)
+		tells("at first", 0, 0, 0)
+		h.b.publish("slow")
 		h.b.publish("missing")
 		h.b.publish("missing")
 		h.after(time.Minute)
-		tells("with two parked", 2, 0)
+		tells("with two parked and one that is tried again", 1, 2, 0)
 		h.b.publish("stop")
 		h.after(time.Minute)
-		tells("stopped", 0, 1)
+		tells("stopped", 0, 0, 1)
 	})
 }

@@ -62,6 +62,11 @@ type session struct {
 	freed, slots, retrySlots      chan struct{}
 	goroutines                    sync.WaitGroup
 	yardPoke                      chan struct{}
+	// settling gives the contexts of calls that settle: settle, with a deadline.
+	settling deadlines
+	// idle hands work to one of the idlers, goroutines that have none.
+	idle   chan *entry
+	idlers atomic.Int32
 	// mapping keeps the mapper to one goroutine at a time.
 	mapping sync.Mutex
 	// tenancy is nil before the first write; entering is taken to change it.
@@ -97,6 +102,7 @@ func newSession(ctx context.Context, r *Route) *session {
 		slots:       make(chan struct{}, r.cfg.Concurrency),
 		retrySlots:  make(chan struct{}, max(1, r.cfg.Concurrency/2)),
 		entering:    make(chan struct{}, 1),
+		idle:        make(chan *entry),
 		held:        make(map[messageID]*entry),
 		lastTick:    time.Now(),
 	}
@@ -105,6 +111,7 @@ func newSession(ctx context.Context, r *Route) *session {
 	s.intake, s.endIntake = context.WithCancel(ctx)
 	s.work, s.endWork = context.WithCancel(detached)
 	s.settle, s.endSettle = context.WithCancel(detached)
+	s.settling = deadlines{parent: s.settle, limit: r.cfg.SettleTimeout}
 	return s
 }
 
@@ -136,7 +143,6 @@ func (s *session) run(ctx context.Context) error {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.route.tel.held(-len(s.held))
 	return s.cause
 }
 
@@ -283,7 +289,6 @@ func (s *session) accept(e *entry) {
 	// not after it unless the process stood still, which the next tick notices.
 	e.extended = s.lastTick
 	s.held[e.message.id()] = e
-	s.route.tel.held(1)
 	switch {
 	case e.progress.settlement != nil && s.route.late.own(e.lanes, e.message.id(), time.Now()) <= 0:
 		// Its write is long done; only the rest is missing, and nothing can be
@@ -301,12 +306,8 @@ func (s *session) accept(e *entry) {
 // start puts a message into its lanes and begins with it when its turn is now.
 func (s *session) start(e *entry) {
 	e.gated = false
-	if len(e.lanes) == 0 {
-		s.goroutines.Go(func() { s.workOn(e) })
-		return
-	}
-	if s.lanes.add(e) {
-		s.goroutines.Go(func() { s.workLane(e) })
+	if len(e.lanes) == 0 || s.lanes.add(e) {
+		s.begin(e)
 	}
 }
 
@@ -320,7 +321,7 @@ func (s *session) workLane(e *entry) {
 		next, more := s.lanes.done(e)
 		s.mu.Unlock()
 		for _, m := range more {
-			s.goroutines.Go(func() { s.workLane(m) })
+			s.begin(m)
 		}
 		e = next
 	}
@@ -334,7 +335,6 @@ func (s *session) release(e *entry) {
 		return
 	}
 	delete(s.held, e.message.id())
-	s.route.tel.held(-1)
 	select {
 	case s.freed <- struct{}{}:
 	default:

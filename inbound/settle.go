@@ -68,9 +68,7 @@ func (s *session) acknowledge(e *entry) bool {
 func (s *session) insist(what string, call func(context.Context) error) bool {
 	var wait *backoff.ExponentialBackOff
 	for s.settle.Err() == nil {
-		ctx, cancel := context.WithTimeout(s.settle, s.route.cfg.SettleTimeout)
-		err := call(ctx)
-		cancel()
+		err := call(s.settling.context())
 		switch {
 		case err == nil:
 			return true

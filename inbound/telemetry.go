@@ -29,7 +29,6 @@ type instruments struct {
 	events   metric.Int64Counter
 	retries  metric.Int64Counter
 	letters  metric.Int64Counter
-	inFlight metric.Int64UpDownCounter
 	pending  metric.Int64Gauge
 	duration metric.Float64Histogram
 	byResult map[string]metric.MeasurementOption
@@ -52,19 +51,14 @@ func newInstruments(m metric.Meter, t trace.Tracer, route string) (*instruments,
 		i.byResult[result] = metric.WithAttributeSet(
 			attribute.NewSet(i.route, attribute.String(telemetry.AttrResult, result)))
 	}
-	var errs [6]error
+	var errs [5]error
 	i.events, errs[0] = m.Int64Counter(telemetry.InboundEvents, metric.WithDescription("Settled messages."))
 	i.retries, errs[1] = m.Int64Counter(telemetry.InboundRetries, metric.WithDescription("Attempts that are to be repeated."))
 	i.letters, errs[2] = m.Int64Counter(telemetry.DeadLetters, metric.WithDescription("Dead letters stored."))
-	i.inFlight, errs[3] = m.Int64UpDownCounter(telemetry.InboundInFlight, metric.WithDescription("Messages in hand."))
-	i.pending, errs[4] = m.Int64Gauge(telemetry.ConsumerPending, metric.WithDescription("Messages not delivered yet."))
-	i.duration, errs[5] = m.Float64Histogram(telemetry.ProcessDuration, metric.WithUnit("s"),
+	i.pending, errs[3] = m.Int64Gauge(telemetry.ConsumerPending, metric.WithDescription("Messages not delivered yet."))
+	i.duration, errs[4] = m.Float64Histogram(telemetry.ProcessDuration, metric.WithUnit("s"),
 		metric.WithDescription("Time from the delivery of a message to its settlement."))
 	return i, errors.Join(errs[:]...)
-}
-
-func (i *instruments) held(change int) {
-	i.inFlight.Add(context.Background(), int64(change), i.byRoute)
 }
 
 func (i *instruments) reason(r outcome.Reason) metric.MeasurementOption {
@@ -104,7 +98,7 @@ func (r *Route) settled(e *entry) {
 		}
 		r.deps.Observe(seen)
 	}
-	e.progress.settlement = &settlement{outcome: fate.outcome, acked: true}
+	*fate = settlement{outcome: fate.outcome, acked: true}
 	e.progress.retry = retryState{}
 }
 

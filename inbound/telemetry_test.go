@@ -71,6 +71,9 @@ func TestMetricsAndSpansTellTheResultAndNoKey(t *testing.T) {
 		if h.route.tel, err = newInstruments(meter, tracer, "erp"); err != nil {
 			t.Fatal(err)
 		}
+		if err := h.route.observe(meter); err != nil {
+			t.Fatal(err)
+		}
 		h.crm.before = func(_ context.Context, key string, _ uint64, call int) error {
 			switch {
 			case key == "SECRET-bad":
@@ -121,6 +124,8 @@ func TestMetricsAndSpansTellTheResultAndNoKey(t *testing.T) {
 			"cebridge.inbound.dead_letters plugin erp": 1,
 			"cebridge.inbound.in_flight erp":           0,
 			"cebridge.inbound.pending erp":             0,
+			"cebridge.inbound.parked erp":              0,
+			"cebridge.inbound.stopped erp":             0,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)

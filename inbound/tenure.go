@@ -17,7 +17,7 @@ func (s *session) keepYard() {
 	s.mu.Lock()
 	s.yard.changed = s.route.deps.Arrivals.note
 	s.mu.Unlock()
-	unsubscribe := s.route.deps.Arrivals.subscribe(listener{s.parentArrived, s.expected})
+	unsubscribe := s.route.deps.Arrivals.subscribe(listener{s.parentArrived, s.parentsAwaited, s.expected})
 	defer unsubscribe()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -52,6 +52,13 @@ func (s *session) parentArrived(path string) {
 	if found {
 		s.pokeYard()
 	}
+}
+
+// parentsAwaited tells whether a parked message waits for any record.
+func (s *session) parentsAwaited() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.yard.waiting) > 0
 }
 
 // expected lists the entity sets of the records that parked messages wait for.
