@@ -118,6 +118,9 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Of returns the verdict-carrying error within err, or nil when there is none.
 func Of(err error) *Error {
+	if err == nil {
+		return nil // as most often: the search below allocates
+	}
 	var e *Error
 	if errors.As(err, &e) {
 		return e

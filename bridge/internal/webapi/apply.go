@@ -21,9 +21,22 @@ const maxRounds = 3
 
 // Apply implements inbound.Writer.
 func (c *Client) Apply(ctx context.Context, w *schema.Write) (schema.Result, error) {
+	if !c.traced {
+		return c.apply(ctx, w)
+	}
 	ctx, span := c.tracer.Start(ctx, telemetry.SpanUpsert, trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(attribute.String(telemetry.AttrTable, w.Table)))
 	defer span.End()
+	result, err := c.apply(ctx, w)
+	if err != nil {
+		failSpan(span, err)
+		return result, err
+	}
+	span.SetAttributes(attribute.String(telemetry.AttrResult, string(result.Effect)))
+	return result, nil
+}
+
+func (c *Client) apply(ctx context.Context, w *schema.Write) (schema.Result, error) {
 	a := &application{client: c, write: w}
 	err := a.run(ctx)
 	if stale := a.forgetStale(err); a.forgetParents(w, err) || stale {
@@ -31,10 +44,8 @@ func (c *Client) Apply(ctx context.Context, w *schema.Write) (schema.Result, err
 		err = a.run(ctx)
 	}
 	if err != nil {
-		failSpan(span, err)
 		return schema.Result{Requests: a.result.Requests}, err
 	}
-	span.SetAttributes(attribute.String(telemetry.AttrResult, string(a.result.Effect)))
 	return a.result, nil
 }
 
@@ -184,12 +195,12 @@ func (a *application) patch(ctx context.Context, op string, body []byte) error {
 	if err != nil {
 		return err
 	}
-	call := &call{op: op, method: http.MethodPatch, body: body, header: map[string]string{}}
+	call := &call{op: op, method: http.MethodPatch, body: body}
 	switch op {
 	case opUpdate:
-		call.header["If-Match"] = cmp.Or(a.etag, "*")
+		call.set("If-Match", cmp.Or(a.etag, "*"))
 	case opCreate:
-		call.header["If-None-Match"] = "*"
+		call.set("If-None-Match", "*")
 	}
 	return a.send(ctx, call)
 }
@@ -214,7 +225,7 @@ func (a *application) complete(call *call) {
 	if a.write.WantResult && call.method != http.MethodDelete {
 		// The primary id comes with every selection.
 		call.path += "?$select=" + versionColumn
-		call.header["Prefer"] = "return=representation"
+		call.set("Prefer", "return=representation")
 	}
 	call.accept = func(status int, header http.Header, body io.Reader) error {
 		result, err := readResult(call.op, a.write.Table, status, header, body)

@@ -47,6 +47,8 @@ type batcher struct {
 	client *Client
 	most   int
 	linger time.Duration
+	// tickets of passengers that left, for others: a good part of what a write takes.
+	tickets sync.Pool
 
 	mu       sync.Mutex
 	queue    []*passenger
@@ -95,6 +97,7 @@ type arrival struct {
 
 func newBatcher(c *Client, cfg BatchConfig) *batcher {
 	b := &batcher{client: c, most: cfg.Max, linger: cfg.Linger, size: cfg.Max}
+	b.tickets.New = func() any { return make(chan arrival, 1) }
 	if b.linger == 0 {
 		b.linger = DefaultLinger
 	}
@@ -106,8 +109,9 @@ func (b *batcher) do(ctx context.Context, call *call) error {
 	if len(call.body) > maxBatchedBody {
 		return b.client.do(ctx, call)
 	}
-	p := &passenger{ctx: ctx, call: call, ticket: make(chan arrival, 1)}
+	p := &passenger{ctx: ctx, call: call, ticket: b.tickets.Get().(chan arrival)}
 	if !b.enter(p) {
+		b.tickets.Put(p.ticket)
 		return b.client.do(ctx, call)
 	}
 	defer b.leave(p)
@@ -187,6 +191,7 @@ func (b *batcher) leave(p *passenger) {
 		}
 	default:
 	}
+	b.tickets.Put(p.ticket) // empty, and nobody writes to it: see answer
 	if p.trip != nil {
 		if p.trip.aboard--; p.trip.aboard == 0 {
 			p.trip.cancel()

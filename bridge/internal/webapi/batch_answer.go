@@ -98,8 +98,7 @@ func parsePart(content []byte) (batchPart, error) {
 	if !ok {
 		return bad("has no header")
 	}
-	mediaType, _, err := mime.ParseMediaType(partHeader(outer).Get("Content-Type"))
-	if err != nil || mediaType != "application/http" {
+	if !isHTTP(outer) {
 		return bad("is no HTTP answer")
 	}
 	line, inner, ok := bytes.Cut(inner, []byte("\n"))
@@ -116,6 +115,18 @@ func parsePart(content []byte) (batchPart, error) {
 	}
 	return batchPart{status: status, header: partHeader(header), body: bytes.TrimSpace(body)}, nil
 }
+
+// isHTTP tells whether the header of a part says that an HTTP message follows.
+func isHTTP(outer []byte) bool {
+	if bytes.HasPrefix(outer, plainPart) {
+		return true
+	}
+	mediaType, _, err := mime.ParseMediaType(partHeader(outer).Get("Content-Type"))
+	return err == nil && mediaType == "application/http"
+}
+
+// plainPart is how the header of a part begins as a rule.
+var plainPart = []byte("Content-Type: application/http\r\n")
 
 // cutHeader splits at the first blank line.
 func cutHeader(b []byte) (header, body []byte, ok bool) {

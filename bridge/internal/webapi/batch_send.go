@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/textproto"
 	"strconv"
 	"strings"
 	"time"
@@ -109,6 +110,7 @@ func (c *Client) batchCall(body []byte, boundary string, n int) (*call, *batchRe
 			return &malformed{"the answer to a batch is not a batch"}
 		}
 		var raw bytes.Buffer
+		raw.Grow(n * perAnswer)
 		_, err := raw.ReadFrom(body)
 		if errors.Is(err, errTooLarge) {
 			return err
@@ -223,8 +225,12 @@ func inBodies(riders []*passenger, boundary string) bool {
 	return false
 }
 
-// perPart is about what a part takes beside its address and its body.
-const perPart = 256
+// perPart is about what a part takes beside its address and its body; perAnswer what
+// the answer to it takes that holds no record.
+const (
+	perPart   = 256
+	perAnswer = 384
+)
 
 // batchBody writes the body of a batch: every line ends in CRLF, which servers
 // insist on, and addresses begin at the root of the server, so that they hold
@@ -235,48 +241,66 @@ func (c *Client) batchBody(boundary string, riders []*passenger) ([]byte, error)
 	for _, p := range riders {
 		size += perPart + len(c.root.path) + len(p.call.path) + len(p.call.body)
 	}
-	w := bytes.NewBuffer(make([]byte, 0, size))
+	w := make([]byte, 0, size)
 	for _, p := range riders {
-		u, err := c.root.resolve(p.call.path)
-		if err != nil {
+		w = append(w, "--"...)
+		w = append(w, boundary...)
+		w = append(w, "\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"...)
+		w = append(w, p.call.method...)
+		w = append(w, ' ')
+		var err error
+		if w, err = c.root.appendURI(w, p.call.path); err != nil {
 			return nil, err
 		}
-		w.WriteString("--")
-		w.WriteString(boundary)
-		w.WriteString("\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n")
-		w.WriteString(p.call.method)
-		w.WriteByte(' ')
-		w.WriteString(u.RequestURI())
-		w.WriteString(" HTTP/1.1\r\n")
+		w = append(w, " HTTP/1.1\r\n"...)
 		if p.call.body != nil {
-			w.WriteString("Content-Type: application/json; type=entry\r\n")
+			w = append(w, "Content-Type: application/json; type=entry\r\n"...)
 		}
 		for _, name := range innerHeaders {
 			if value := p.call.header[name]; value != "" {
-				w.WriteString(name)
-				w.WriteString(": ")
-				w.WriteString(value)
-				w.WriteString("\r\n")
+				w = append(w, name...)
+				w = append(w, ": "...)
+				w = append(w, value...)
+				w = append(w, "\r\n"...)
 			}
 		}
-		w.WriteString("\r\n")
-		w.Write(p.call.body)
-		w.WriteString("\r\n")
+		w = append(w, "\r\n"...)
+		w = append(w, p.call.body...)
+		w = append(w, "\r\n"...)
 	}
-	w.WriteString("--")
-	w.WriteString(boundary)
-	w.WriteString("--\r\n")
-	return w.Bytes(), nil
+	w = append(w, "--"...)
+	w = append(w, boundary...)
+	return append(w, "--\r\n"...), nil
 }
 
-// partHeader parses header lines.
+// partHeader parses header lines. Names and values share one copy of them.
 func partHeader(lines []byte) http.Header {
-	h := make(http.Header, 6)
-	for line := range bytes.Lines(lines) {
-		name, value, ok := strings.Cut(strings.TrimRight(string(line), "\r\n"), ":")
-		if ok && name != "" {
-			h.Add(name, strings.TrimSpace(value))
+	n := bytes.Count(lines, []byte("\n")) + 1
+	h, values := make(http.Header, n), make([]string, 0, n)
+	for line := range strings.Lines(string(lines)) {
+		name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
+		if !ok || name == "" {
+			continue
 		}
+		name, value = headerName(name), strings.TrimSpace(value)
+		if have := h[name]; have != nil {
+			h[name] = append(have, value)
+			continue
+		}
+		values = append(values, value)
+		h[name] = values[len(values)-1 : len(values) : len(values)]
 	}
 	return h
+}
+
+// headerName is textproto.CanonicalMIMEHeaderKey, which makes a new text of every name
+// that it does not know.
+func headerName(name string) string {
+	switch name {
+	case "OData-Version":
+		return "Odata-Version"
+	case "OData-EntityId":
+		return "Odata-Entityid"
+	}
+	return textproto.CanonicalMIMEHeaderKey(name)
 }

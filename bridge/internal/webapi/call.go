@@ -77,6 +77,14 @@ func hasBind(body []byte) bool { return bytes.Contains(body, []byte("@odata.bind
 // setsOwner tells whether the body names an owner.
 func (c *call) setsOwner() bool { return bytes.Contains(c.body, []byte(`"ownerid`)) }
 
+// set adds a header.
+func (c *call) set(name, value string) {
+	if c.header == nil {
+		c.header = make(map[string]string, 2)
+	}
+	c.header[name] = value
+}
+
 // title names the call in errors: "PATCH accounts(accountnumber='ABC123')".
 func (c *call) title() string { return c.method + " " + c.name }
 

@@ -12,6 +12,7 @@ import (
 	"cebridge/schema/outcome"
 
 	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 )
 
 var (
@@ -38,6 +39,7 @@ type Client struct {
 	lookUps   lookUps
 	logger    *slog.Logger
 	tracer    trace.Tracer
+	traced    bool // false: nobody sees the spans
 	measures  *measures
 
 	// references are the earlier answers to searches.
@@ -76,6 +78,8 @@ func New(cfg Config) (*Client, error) {
 		tracer:    cfg.Tracer,
 		measures:  m,
 	}
+	_, untraced := cfg.Tracer.(tracenoop.Tracer)
+	c.traced = !untraced
 	c.owners = newOwners()
 	c.references = newReferences(cfg.ResolveTTL)
 	c.governor.budget = cfg.Budget
@@ -167,7 +171,7 @@ func (c *Client) attempt(ctx context.Context, call *call, p *permit) (*http.Requ
 		call.sending()
 	}
 	start := time.Now()
-	c.measures.begin(ctx, call.op)
+	c.measures.begin(call.op)
 	a, err := c.send(ctx, call, req)
 	if err != nil {
 		c.measures.end(ctx, call.op, 0, "canceled", time.Since(start))

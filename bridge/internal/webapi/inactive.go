@@ -61,28 +61,27 @@ func unescaped(members map[string]json.RawMessage) (json.RawMessage, error) {
 // makeActiveFirst prepares a write that may have to make an inactive record. What it
 // writes to an existing one stays whole.
 func (a *application) makeActiveFirst() {
-	w := *a.write
-	switch w.Operation {
+	body := a.write.Body
+	switch a.write.Operation {
 	case schema.OpUpsert:
-		body := w.OnCreate
-		if body == nil {
-			body = w.Body
+		if a.write.OnCreate != nil {
+			body = a.write.OnCreate
 		}
-		made, state, ok := withoutState(body)
-		if !ok {
-			return
-		}
-		w.OnCreate, a.state = made, state
 	case schema.OpCreate:
-		made, state, ok := withoutState(w.Body)
-		if !ok {
-			return
-		}
-		w.Body, a.state = made, state
 	default:
 		return
 	}
-	a.write = &w
+	made, state, ok := withoutState(body)
+	if !ok {
+		return
+	}
+	w := *a.write
+	if w.Operation == schema.OpUpsert {
+		w.OnCreate = made
+	} else {
+		w.Body = made
+	}
+	a.write, a.state = &w, state
 }
 
 // deactivate is the second step: the record that was just made becomes inactive. It

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cebridge/schema/outcome"
@@ -18,7 +19,6 @@ import (
 type measures struct {
 	requests  metric.Int64Counter
 	duration  metric.Float64Histogram
-	inFlight  metric.Int64UpDownCounter
 	throttled metric.Int64Counter
 	limit     metric.Int64Gauge
 	wait      metric.Float64Histogram
@@ -28,9 +28,13 @@ type measures struct {
 	// redirected counts writes that went to another record than their key meant before.
 	redirected metric.Int64Counter
 
+	// running counts the requests of each operation that run, for whoever asks.
+	running sync.Map // of string to *atomic.Int64
+
 	// labels keeps what was once made of an operation or an end: sorting and hashing
 	// attributes anew would be a good part of what a request costs.
-	labels sync.Map // measured to metric.MeasurementOption
+	mu     sync.RWMutex
+	labels map[measured]metric.MeasurementOption
 }
 
 // measured is a combination of values; there are few.
@@ -38,32 +42,52 @@ type measured struct {
 	op      string
 	status  int
 	verdict string // "" stands for the operation alone
+	// side and reason are those of a wait; nothing else is set then.
+	side   side
+	reason string
 }
 
 func (s *measures) of(l measured) metric.MeasurementOption {
-	if kept, ok := s.labels.Load(l); ok {
-		return kept.(metric.MeasurementOption)
+	s.mu.RLock()
+	kept, ok := s.labels[l]
+	s.mu.RUnlock()
+	if ok {
+		return kept
 	}
-	set := attribute.NewSet(attribute.String(telemetry.AttrOp, l.op))
-	if l.verdict != "" {
-		set = attribute.NewSet(attribute.String(telemetry.AttrOp, l.op),
-			attribute.Int(telemetry.AttrStatus, l.status), attribute.String(telemetry.AttrVerdict, l.verdict))
-	}
-	made := metric.WithAttributeSet(set)
-	s.labels.Store(l, made)
+	made := metric.WithAttributeSet(l.set())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.labels[l] = made
 	return made
+}
+
+func (l measured) set() attribute.Set {
+	switch {
+	case l.reason != "":
+		return attribute.NewSet(attribute.String(telemetry.AttrDirection, l.side.String()), attribute.String(telemetry.AttrReason, l.reason))
+	case l.verdict == "":
+		return attribute.NewSet(attribute.String(telemetry.AttrOp, l.op))
+	}
+	return attribute.NewSet(attribute.String(telemetry.AttrOp, l.op),
+		attribute.Int(telemetry.AttrStatus, l.status), attribute.String(telemetry.AttrVerdict, l.verdict))
 }
 
 func newMeasures(m metric.Meter) (*measures, error) {
 	var errs [9]error
-	s := &measures{}
+	s := &measures{labels: make(map[measured]metric.MeasurementOption)}
 	s.requests, errs[0] = m.Int64Counter(telemetry.WebAPIRequests,
 		metric.WithUnit("{request}"), metric.WithDescription("Requests to the Web API that ended."))
 	s.duration, errs[1] = m.Float64Histogram(telemetry.WebAPIDuration,
 		metric.WithUnit("s"), metric.WithDescription("Time of one request, its answer's body included."),
 		metric.WithExplicitBucketBoundaries(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120))
-	s.inFlight, errs[2] = m.Int64UpDownCounter(telemetry.WebAPIInFlight,
-		metric.WithUnit("{request}"), metric.WithDescription("Requests to the Web API that run now."))
+	_, errs[2] = m.Int64ObservableUpDownCounter(telemetry.WebAPIInFlight,
+		metric.WithUnit("{request}"), metric.WithDescription("Requests to the Web API that run now."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			for op, n := range s.running.Range {
+				o.Observe(n.(*atomic.Int64).Load(), s.of(measured{op: op.(string)}))
+			}
+			return nil
+		}))
 	s.throttled, errs[3] = m.Int64Counter(telemetry.WebAPIThrottled,
 		metric.WithUnit("{answer}"), metric.WithDescription("Answers that asked to wait."))
 	s.limit, errs[4] = m.Int64Gauge(telemetry.WebAPILimit,
@@ -80,23 +104,27 @@ func newMeasures(m metric.Meter) (*measures, error) {
 	return s, errors.Join(errs[:]...)
 }
 
-func (s *measures) begin(ctx context.Context, op string) {
-	s.inFlight.Add(ctx, 1, s.of(measured{op: op}))
+func (s *measures) begin(op string) { s.count(op).Add(1) }
+
+func (s *measures) count(op string) *atomic.Int64 {
+	n, ok := s.running.Load(op)
+	if !ok {
+		n, _ = s.running.LoadOrStore(op, new(atomic.Int64))
+	}
+	return n.(*atomic.Int64)
 }
 
 // end counts a finished request; status is 0 when no answer arrived.
 func (s *measures) end(ctx context.Context, op string, status int, verdict string, took time.Duration) {
-	operation := s.of(measured{op: op})
-	s.inFlight.Add(ctx, -1, operation)
-	s.requests.Add(ctx, 1, s.of(measured{op, status, verdict}))
-	s.duration.Record(ctx, took.Seconds(), operation)
+	s.count(op).Add(-1)
+	s.requests.Add(ctx, 1, s.of(measured{op: op, status: status, verdict: verdict}))
+	s.duration.Record(ctx, took.Seconds(), s.of(measured{op: op}))
 }
 
 func (s *measures) limited(limit int) { s.limit.Record(context.Background(), int64(limit)) }
 
 func (s *measures) waited(side side, reason string, d time.Duration) {
-	s.wait.Record(context.Background(), d.Seconds(), metric.WithAttributes(
-		attribute.String(telemetry.AttrDirection, side.String()), attribute.String(telemetry.AttrReason, reason)))
+	s.wait.Record(context.Background(), d.Seconds(), s.of(measured{side: side, reason: reason}))
 }
 
 func (s *measures) wentElsewhere(ctx context.Context, reason outcome.Reason) {

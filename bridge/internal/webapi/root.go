@@ -58,10 +58,24 @@ func (r root) origin() string { return r.scheme + "://" + r.host }
 // they are, but for blanks and bytes beyond ASCII, which no request line can
 // hold. It fails rather than address anything outside the root.
 func (r root) resolve(rel string) (*url.URL, error) {
-	if u := r.plain(rel); u != nil {
-		return u, nil
+	if path, query, ok := plain(rel); ok {
+		full := r.path + path
+		return &url.URL{Scheme: r.scheme, Host: r.host, Path: full, RawPath: full, RawQuery: query}, nil
 	}
 	return r.parsed(rel)
+}
+
+// appendURI appends what a request line says of the URL that resolve makes.
+func (r root) appendURI(b []byte, rel string) ([]byte, error) {
+	if _, _, ok := plain(rel); ok {
+		b = append(b, r.path...)
+		return append(b, rel...), nil
+	}
+	u, err := r.parsed(rel)
+	if err != nil {
+		return b, err
+	}
+	return append(b, u.RequestURI()...), nil
 }
 
 // parsed makes the URL of any path.
@@ -78,26 +92,24 @@ func (r root) parsed(rel string) (*url.URL, error) {
 	return u, nil
 }
 
-// plain makes the URL of a path in which nothing needs a second look: a single
-// segment without escapes, as most keys give. Every write passes here, and to parse
-// what was just composed is a large part of what its request costs. It returns nil
-// for anything else.
-func (r root) plain(rel string) *url.URL {
-	path, query, _ := strings.Cut(rel, "?")
+// plain divides a path in which nothing needs a second look: a single segment without
+// escapes, as most keys give. Every write passes here, and to parse what was just
+// composed is a large part of what its request costs. ok is false for anything else.
+func plain(rel string) (path, query string, ok bool) {
+	path, query, _ = strings.Cut(rel, "?")
 	if path == "" || path[0] == '.' {
-		return nil
+		return "", "", false
 	}
 	for i := range len(path) {
 		c := path[i]
 		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("()'=,-_.$", c) >= 0) {
-			return nil
+			return "", "", false
 		}
 	}
 	if len(path) < len(rel) && query == "" || !plainText(query) || strings.Contains(query, "#") {
-		return nil
+		return "", "", false
 	}
-	full := r.path + path
-	return &url.URL{Scheme: r.scheme, Host: r.host, Path: full, RawPath: full, RawQuery: query}
+	return path, query, true
 }
 
 // relative cuts everything up to and including /api/data/vX.Y/ off a link and

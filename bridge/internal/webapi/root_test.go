@@ -62,13 +62,20 @@ func FuzzAPlainPathAsksForTheSameAsAParsedOne(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, rel string) {
-		u := r.plain(rel)
-		if u == nil {
+		want, refused := r.parsed(rel)
+		line, err := r.appendURI([]byte("PATCH "), rel)
+		if (err == nil) != (refused == nil) || err == nil && string(line) != "PATCH "+want.RequestURI() {
+			t.Fatalf("%q: the request line says %q, %v; parsed %v, %v", rel, line, err, want, refused)
+		}
+		if _, _, ok := plain(rel); !ok {
 			return
 		}
-		want, err := r.parsed(rel)
+		if refused != nil {
+			t.Fatalf("%q: taken as plain, refused when parsed: %v", rel, refused)
+		}
+		u, err := r.resolve(rel)
 		if err != nil {
-			t.Fatalf("%q: taken as plain, refused when parsed: %v", rel, err)
+			t.Fatal(err)
 		}
 		if u.RequestURI() != want.RequestURI() || u.Host != want.Host || u.Scheme != want.Scheme || u.Path != want.Path || u.String() != want.String() {
 			t.Fatalf("%q: plain %#v, parsed %#v", rel, u, want)
