@@ -22,6 +22,9 @@ type acks struct {
 	nc    *nats.Conn
 	inbox string
 
+	// answers are the channels of acknowledgements that were confirmed, for others.
+	answers sync.Pool
+
 	mu      sync.Mutex
 	last    uint64
 	waiting map[uint64]chan *nats.Msg
@@ -29,6 +32,7 @@ type acks struct {
 
 func newAcks(nc *nats.Conn) (*acks, error) {
 	a := &acks{nc: nc, inbox: nc.NewInbox() + ".", waiting: make(map[uint64]chan *nats.Msg)}
+	a.answers.New = func() any { return make(chan *nats.Msg, 1) }
 	if _, err := nc.Subscribe(a.inbox+"*", a.answered); err != nil {
 		return nil, fmt.Errorf("subscribe to the confirmations of acknowledgements: %w", err)
 	}
@@ -38,12 +42,17 @@ func newAcks(nc *nats.Conn) (*acks, error) {
 // confirm sends body to the reply subject of a delivery and returns once the server
 // answered. It fails when ctx or the connection, which broken stands for, ends first.
 func (a *acks) confirm(ctx, broken context.Context, reply string, body []byte) error {
-	q, err := a.ask(&nats.Msg{Subject: reply, Data: body})
-	if err != nil {
+	q := a.open()
+	if err := a.nc.PublishRequest(reply, q.inbox(), body); err != nil {
+		q.drop()
 		return err
 	}
-	_, err = q.wait(ctx, broken)
-	return err
+	if _, err := q.wait(ctx, broken); err != nil {
+		return err
+	}
+	// Its one answer was taken, and it is known no more: nobody has the channel.
+	a.answers.Put(q.answer)
+	return nil
 }
 
 // question is one message that the server is to answer. It must be waited for, or
@@ -56,19 +65,28 @@ type question struct {
 
 // ask sends m. Its reply subject is set.
 func (a *acks) ask(m *nats.Msg) (question, error) {
-	q := question{a: a, answer: make(chan *nats.Msg, 1)}
-	a.mu.Lock()
-	a.last++
-	q.id = a.last
-	a.waiting[q.id] = q.answer
-	a.mu.Unlock()
-	m.Reply = a.inbox + strconv.FormatUint(q.id, 36)
+	q := a.open()
+	m.Reply = q.inbox()
 	if err := a.nc.PublishMsg(m); err != nil {
 		q.drop()
 		return q, err
 	}
 	return q, nil
 }
+
+// open makes a question that is not asked yet.
+func (a *acks) open() question {
+	q := question{a: a, answer: a.answers.Get().(chan *nats.Msg)}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.last++
+	q.id = a.last
+	a.waiting[q.id] = q.answer
+	return q
+}
+
+// inbox is where the answer goes.
+func (q question) inbox() string { return q.a.inbox + strconv.FormatUint(q.id, 36) }
 
 // wait returns the answer. It fails when nobody is there to answer, or when ctx or the
 // connection, which broken stands for, ends first.
@@ -102,10 +120,9 @@ func (a *acks) answered(m *nats.Msg) {
 		return
 	}
 	a.mu.Lock()
-	answer := a.waiting[id]
-	delete(a.waiting, id)
-	a.mu.Unlock()
-	if answer != nil {
-		answer <- m
+	defer a.mu.Unlock()
+	if answer := a.waiting[id]; answer != nil {
+		delete(a.waiting, id)
+		answer <- m // it has room for the one answer there is
 	}
 }

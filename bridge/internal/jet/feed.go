@@ -226,9 +226,9 @@ func (f *Feed) State(ctx context.Context) (inbound.FeedState, error) {
 
 // claim names the time for which a client is the active one: the server's pin, and
 // a count of our own for what the server does not know of.
-func (f *Feed) claim(pin string) string {
-	return pin + "." + strconv.FormatUint(f.claims.Load(), 36)
-}
+func (f *Feed) claim(pin string) string { return claimOf(pin, f.claims.Load()) }
+
+func claimOf(pin string, count uint64) string { return pin + "." + strconv.FormatUint(count, 36) }
 
 func (f *Feed) info(ctx context.Context) (*jetstream.ConsumerInfo, error) {
 	var info jetstream.ConsumerInfo

@@ -130,7 +130,11 @@ type puller struct {
 	checking bool
 	checks   sync.WaitGroup
 
-	pin     string
+	pin string
+	// claimed is the claim of claimedPin when claims was claimedAt.
+	claimed, claimedPin string
+	claimedAt           uint64
+
 	queue   []*held
 	bytes   int
 	current *held // handed out, perhaps still with a blocking handler
@@ -165,7 +169,7 @@ func (p *puller) loop(ctx context.Context) error {
 		if len(p.queue) > 0 {
 			head, out = p.queue[0], p.out
 			head.handed = head.touched
-			head.msg.Claim = p.f.claim(head.pin)
+			head.msg.Claim = p.claim(head.pin)
 		}
 		select {
 		case <-ctx.Done():
@@ -187,6 +191,14 @@ func (p *puller) loop(ctx context.Context) error {
 			p.check(ctx)
 		}
 	}
+}
+
+// claim is Feed.claim, which makes a new text each time.
+func (p *puller) claim(pin string) string {
+	if at := p.f.claims.Load(); p.claimed == "" || p.claimedPin != pin || p.claimedAt != at {
+		p.claimed, p.claimedPin, p.claimedAt = claimOf(pin, at), pin, at
+	}
+	return p.claimed
 }
 
 // pull asks for messages when there is room for half of the prefetch.
