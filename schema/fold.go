@@ -16,6 +16,11 @@ func FoldKey(table string, parts []KeyPart) string {
 
 func foldParts(table string, parts []KeyPart, fold func(string) string) string {
 	var b strings.Builder
+	size := len(table)
+	for _, p := range parts {
+		size += len(p.Column) + len(p.Value) + 2
+	}
+	b.Grow(size)
 	b.WriteString(table)
 	for _, p := range parts {
 		b.WriteByte(0)

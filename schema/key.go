@@ -124,6 +124,9 @@ func kind(quoted bool) string {
 
 // scalarText returns the text of a JSON string, or the digits of a JSON number.
 func scalarText(raw []byte) (text string, quoted bool, err error) {
+	if inner, ok := plainString(raw); ok {
+		return inner, true, nil
+	}
 	s := strings.TrimSpace(string(raw))
 	switch {
 	case s == "" || s == "null":
@@ -140,6 +143,21 @@ func scalarText(raw []byte) (text string, quoted bool, err error) {
 		return plainNumber(s), false, nil
 	}
 	return "", false, fmt.Errorf("%w: it is neither a text nor a number", ErrKeyValue)
+}
+
+// plainString returns the text of a JSON string in which nothing is escaped, as most
+// keys are: printable ASCII without quotes and backslashes between two quotes.
+func plainString(raw []byte) (string, bool) {
+	if len(raw) < 2 || raw[0] != '"' || raw[len(raw)-1] != '"' {
+		return "", false
+	}
+	inner := raw[1 : len(raw)-1]
+	for _, c := range inner {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return "", false
+		}
+	}
+	return string(inner), true
 }
 
 // plainNumber writes a JSON number without an exponent when it is a whole number

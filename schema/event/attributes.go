@@ -109,7 +109,7 @@ func (a *attributes) event() (*cloudevent.Event, error) {
 		return nil, err
 	}
 	uri := types.ParseURIRef(source)
-	if uri == nil || uri.String() == "" {
+	if uri == nil || uri.Path == "" && uri.Host == "" && uri.String() == "" {
 		return nil, fmt.Errorf("%w: attribute source is not a URI reference", ErrInvalid)
 	}
 	c.Source = *uri
@@ -131,6 +131,9 @@ func (a *attributes) event() (*cloudevent.Event, error) {
 	return &cloudevent.Event{Context: c}, nil
 }
 
+// kept is a place for a text that is there; one that is absent takes none.
+func kept(text string) *string { return &text }
+
 // optional reads the attributes of the specification that may be absent. An empty
 // value counts as absent.
 func (a *attributes) optional(c *cloudevent.EventContextV1) error {
@@ -139,7 +142,7 @@ func (a *attributes) optional(c *cloudevent.EventContextV1) error {
 		return err
 	}
 	if strings.TrimSpace(subject) != "" {
-		c.Subject = &subject
+		c.Subject = kept(subject)
 	}
 	moment, err := a.text("time")
 	if err != nil {
@@ -159,7 +162,7 @@ func (a *attributes) optional(c *cloudevent.EventContextV1) error {
 		if _, _, err := mime.ParseMediaType(contentType); err != nil {
 			return fmt.Errorf("%w: attribute datacontenttype is not a media type", ErrInvalid)
 		}
-		c.DataContentType = &contentType
+		c.DataContentType = kept(contentType)
 	}
 	dataSchema, err := a.text("dataschema")
 	if err != nil {

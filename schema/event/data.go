@@ -109,9 +109,11 @@ func members(data []byte, fn func(name string, value jsontext.Value) error, opts
 		if err != nil || raw.Kind() != '"' {
 			return badJSON(dec)
 		}
-		name, err := unquoteJSON(raw)
-		if err != nil {
-			return err
+		name, known := knownNames[string(raw)]
+		if !known {
+			if name, err = unquoteJSON(raw); err != nil {
+				return err
+			}
 		}
 		value, err := dec.ReadValue()
 		if err != nil {
@@ -130,6 +132,18 @@ func members(data []byte, fn func(name string, value jsontext.Value) error, opts
 	}
 	return nil
 }
+
+// knownNames are the members that most events have, as they stand there: no new text is
+// made of them.
+var knownNames = func() map[string]string {
+	m := make(map[string]string)
+	for _, name := range []string{
+		"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data", "data_base64",
+	} {
+		m[`"`+name+`"`] = name
+	}
+	return m
+}()
 
 // badJSON tells where the JSON is wrong, not what stands there: the decoder's own
 // message may quote names, and a name can be personal data.

@@ -31,14 +31,12 @@ func Unmarshal(header map[string][]string, data []byte) (*cloudevent.Event, erro
 	if hasSpecVersion(header) {
 		return unmarshalBinary(header, contentType, data)
 	}
-	if err := checkDepth(data); err != nil {
-		return nil, err
-	}
-	if !claimsEvent(data) {
+	e, err := unmarshalStructured(data)
+	if err != nil && checkDepth(data) == nil && !claimsEvent(data) {
 		return nil, fmt.Errorf("%w: expected Content-Type application/cloudevents+json, "+
 			"ce-specversion headers, or a JSON object with specversion", ErrNotEvent)
 	}
-	return unmarshalStructured(data)
+	return e, err
 }
 
 // contentType finds the header in any case. Repetitions must agree.

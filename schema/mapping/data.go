@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"strings"
+	"sync"
 
 	"cel.dev/cel-go/cel"
 	cloudevent "github.com/cloudevents/sdk-go/v2/event"
@@ -137,7 +138,9 @@ func decodeData(raw []byte) (any, error) {
 	if len(raw) > maxDataBytes {
 		return nil, fault(fmt.Sprintf("the event's data is larger than %d bytes", maxDataBytes))
 	}
-	d := dataDecoder{Decoder: jsontext.NewDecoder(bytes.NewBuffer(raw))}
+	d := decoders.Get().(*dataDecoder)
+	defer d.release()
+	d.over(raw)
 	v, err := d.value(0)
 	if err == nil {
 		if _, end := d.ReadToken(); end == nil {
@@ -161,9 +164,26 @@ func decodeData(raw []byte) (any, error) {
 	return nil, fault("the event's data is not complete JSON")
 }
 
+// dataDecoder is used again: the name sets and the stack that it keeps are a good part
+// of what the decoding of a small event allocates.
 type dataDecoder struct {
-	*jsontext.Decoder
+	jsontext.Decoder
+	buf    bytes.Buffer
 	values int
+}
+
+var decoders = sync.Pool{New: func() any { return new(dataDecoder) }}
+
+// over begins to decode raw.
+func (d *dataDecoder) over(raw []byte, opts ...jsontext.Options) {
+	d.buf, d.values = *bytes.NewBuffer(raw), 0
+	d.Reset(&d.buf, opts...)
+}
+
+// release gives the decoder back, without a hold on what it read.
+func (d *dataDecoder) release() {
+	d.over(nil)
+	decoders.Put(d)
 }
 
 func (d *dataDecoder) value(depth int) (any, error) {

@@ -1,7 +1,6 @@
 package mapping
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +42,9 @@ func (f *Filter) explain(err error) string {
 
 // decode reads the members that the filter names; the others are skipped.
 func (f *Filter) decode(row []byte) (map[string]any, error) {
-	d := dataDecoder{Decoder: jsontext.NewDecoder(bytes.NewBuffer(row), jsontext.AllowDuplicateNames(true))}
+	d := decoders.Get().(*dataDecoder)
+	defer d.release()
+	d.over(row, jsontext.AllowDuplicateNames(true))
 	bad := fault("the row is not a JSON object")
 	if tok, err := d.ReadToken(); err != nil || tok.Kind() != '{' {
 		return nil, bad

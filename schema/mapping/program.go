@@ -59,6 +59,9 @@ func (p *Program) Table() *schema.Table {
 // Match tells whether the event is for this mapping: whether its condition
 // holds, which it does when there is none. Errors are as for Map.
 func (p *Program) Match(ctx context.Context, e *cloudevent.Event) (bool, error) {
+	if p.when == nil {
+		return true, ctx.Err()
+	}
 	return p.matches(ctx, &view{event: e})
 }
 
