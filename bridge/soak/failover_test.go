@@ -20,7 +20,7 @@ const failoverAckWait = 2 * time.Second
 // after that are written by the other one, soon after the pin and the claim on what
 // the dead one held are over, and in the order of their key.
 func TestWhenTheActiveInstanceIsKilledTheOtherGoesOnSoon(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	r := &run{o: Options{Seed: 1, Dir: t.TempDir(), Child: childOf(t)}}
 	defer r.close()
@@ -100,8 +100,9 @@ func TestWhenTheActiveInstanceIsKilledTheOtherGoesOnSoon(t *testing.T) {
 		written(send())
 		took := time.Since(began)
 		t.Logf("round %d: the other instance wrote %s after the kill (ack_wait and pin: %s each)", round, took.Round(time.Millisecond), failoverAckWait)
-		// The slack is for a machine that does other things at the same time.
-		if limit := 2*failoverAckWait + 5*time.Second; took > limit {
+		// The slack is for a machine that does other things at the same time; it is less
+		// than the ack_wait and pin of a route that says nothing of them.
+		if limit := 2*failoverAckWait + 20*time.Second; took > limit {
 			t.Errorf("round %d: failover took %s, more than %s", round, took, limit)
 		}
 		active = other

@@ -100,7 +100,7 @@ func TestAProcessKilledAtAnyBoundaryGoesOnFromItsPage(t *testing.T) {
 }
 
 func killedAt(t *testing.T, c killCase, b boundary) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	r := newBoundaryRig(ctx, t, killRows, killSize)
 	if err := c.prepare(ctx, r); err != nil {
@@ -212,7 +212,7 @@ func TestALoadOfManyRecordsGoesOnWhereItWasKilled(t *testing.T) {
 		rows, size = 20_000, 500
 	}
 	pages := rows / size
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	r := newBoundaryRig(ctx, t, rows, size)
 	page := pages * 6 / 10

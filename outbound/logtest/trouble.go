@@ -12,8 +12,9 @@ import (
 	"cebridge/outbound"
 )
 
-// patience bounds the wait for what has to happen.
-const patience = 30 * time.Second
+// patience bounds the wait for what has to happen: far longer than it takes on a machine
+// that does other things at the same time.
+const patience = 2 * time.Minute
 
 // writer commits tagged batches as a worker would: what is unknown is settled by
 // reading the checkpoint.
@@ -148,9 +149,12 @@ func run(t *testing.T, su Setup, n, rounds int, meanwhile func(round int)) {
 	defer cancel()
 	w := newWriter()
 	const size = 10
+	streams := make([]outbound.Stream, n) // all of them before any begins: else one might end before the next begins
+	for i := range streams {
+		streams[i] = su.Rival(t)
+	}
 	var wg sync.WaitGroup
-	for i := range n {
-		s := su.Rival(t)
+	for i, s := range streams {
 		wg.Go(func() {
 			for r := range rounds {
 				if meanwhile != nil && i == 0 {
@@ -177,9 +181,19 @@ func trouble(t *testing.T, fresh func(t *testing.T) Setup) {
 		need(t, su.Mute != nil, "lose an answer")
 		first := mustCommit(t, su.Stream, nil, 0)
 		s, hear := su.Mute(t)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		if _, err := s.Commit(ctx, tagged("mine", 3, first)); !errors.Is(err, outbound.ErrUnknown) {
+		result := make(chan error, 1)
+		go func() {
+			_, err := s.Commit(ctx, tagged("mine", 3, first))
+			result <- err
+		}()
+		eventually(t, "the batch to be stored", func() bool {
+			_, seq, err := su.Stream.Checkpoint(t.Context(), Names.Checkpoint("account"))
+			return err == nil && seq != first
+		})
+		cancel()
+		if err := within(t, result, "the writer to give up"); !errors.Is(err, outbound.ErrUnknown) {
 			t.Fatalf("got %v", err)
 		}
 		hear()

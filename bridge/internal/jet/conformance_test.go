@@ -311,10 +311,10 @@ func leaderOf(t *testing.T, c *Conn, stream string) string {
 // stepDown makes the stream's leader give up its office.
 func stepDown(t *testing.T, c *Conn, stream string) {
 	t.Helper()
-	before := leaderOf(t, c, stream)
-	if _, err := c.NATS().Request("$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil, patience); err != nil {
-		t.Errorf("leader %s does not step down: %v", before, err)
-	}
+	waitUntil(t, "the leader to step down", func() bool {
+		_, err := c.NATS().Request("$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil, 5*time.Second)
+		return err == nil
+	})
 }
 
 func waitUntil(t *testing.T, what string, ask func() bool) {

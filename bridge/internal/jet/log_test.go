@@ -40,8 +40,11 @@ func TestRivalsNeverMixTheirBatches(t *testing.T) {
 	var mu sync.Mutex
 	committed := map[string]uint64{} // writer/round -> sequence of the checkpoint
 	fenced := 0
-	for w := range rivals {
-		rival := connectAgain(t, c)
+	var conns []*Conn // all of them before any begins: else one might end before the next begins
+	for range rivals {
+		conns = append(conns, connectAgain(t, c))
+	}
+	for w, rival := range conns {
 		wg.Go(func() {
 			l := rival.Log(testStream)
 			for r := range rounds {
