@@ -24,7 +24,7 @@ nats: {urls: ["NATS"]}
 func TestBatchesKeepOneOutcomeForEachMessageAndTheOrderOfEachKey(t *testing.T) {
 	const messages, keys = 120, 29
 	faults := sim.NewFaults(1)
-	faults.Add(sim.Rule{Kind: sim.FaultLatency, Method: http.MethodPost, PathContains: "$batch", Delay: 10 * time.Millisecond})
+	faults.Add(sim.Rule{Kind: sim.FaultLatency, Method: http.MethodPost, PathContains: "$batch", Delay: 50 * time.Millisecond})
 	route := strings.NewReplacer("data.?staff.orValue(omit())}", "data.?staff.orValue(omit()), statuscode: data.status}", "      receipts: erp.receipt\n", "      concurrency: 30\n      stop_after: -1\n").Replace(customerRoute)
 	r := newRigWith(t, route, sim.Options{RecordWrites: true, Faults: faults}, nil)
 	r.head = batchHead
