@@ -23,6 +23,16 @@ func LoadConfig(path string) (Config, error) {
 	return ParseConfig(path, data)
 }
 
+// LoadConnection is LoadConfig for a file that may name no table and no route yet: with
+// it an organization can be asked, but nothing can be run.
+func LoadConnection(path string) (Config, error) {
+	data, err := readConfigFile(path)
+	if err != nil {
+		return Config{}, err
+	}
+	return (&reader{doc: parseConfigFile(path, data), idle: true}).read()
+}
+
 func readConfigFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -48,13 +58,15 @@ func parseConfigFile(name string, data []byte) *yamltree.Doc {
 	return yamltree.Parse(name, data, yamltree.Environment{Lookup: os.LookupEnv, ReadFile: readSecretFile})
 }
 
-func readConfig(doc *yamltree.Doc) (Config, error) {
-	if ps := doc.Problems(); len(ps) > 0 && doc.Root.Node() == nil {
+func readConfig(doc *yamltree.Doc) (Config, error) { return (&reader{doc: doc}).read() }
+
+func (r *reader) read() (Config, error) {
+	if ps := r.doc.Problems(); len(ps) > 0 && r.doc.Root.Node() == nil {
 		return Config{}, ps
 	}
-	r := reader{doc: doc, cfg: DefaultConfig()}
-	r.root(doc.Root)
-	if ps := doc.Problems(); len(ps) > 0 {
+	r.cfg = DefaultConfig()
+	r.root(r.doc.Root)
+	if ps := r.doc.Problems(); len(ps) > 0 {
 		return Config{}, ps
 	}
 	return r.cfg, nil
@@ -78,6 +90,8 @@ func readSecretFile(path string) ([]byte, error) {
 type reader struct {
 	doc *yamltree.Doc
 	cfg Config
+	// idle: it is no fault that there is nothing to do.
+	idle bool
 }
 
 func (r *reader) root(m *yamltree.Map) {
@@ -101,7 +115,7 @@ func (r *reader) root(m *yamltree.Map) {
 	r.inbound(m.Map("inbound"))
 	r.admin(m.Map("admin"))
 	r.doorbell(m.Map("doorbell"))
-	if len(c.Outbound.Tables) == 0 && len(c.Inbound.Routes) == 0 && len(r.doc.Problems()) == 0 {
+	if !r.idle && len(c.Outbound.Tables) == 0 && len(c.Inbound.Routes) == 0 && len(r.doc.Problems()) == 0 {
 		m.Note("", "nothing to do: name at least one table under outbound.tables or one route under inbound.routes")
 	}
 	m.Done()

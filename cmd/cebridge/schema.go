@@ -33,7 +33,7 @@ the simulator runs (sim --schema). Nothing is changed in the organization.
 
 With -c it logs in as the configuration says and reads the tables that the
 configuration uses; with --url it does not log in and reads all tables. --table
-names others. The tables that lookups point at come along in short form. What a
+names others; it is needed where the configuration names no table and no route yet. The tables that lookups point at come along in short form. What a
 schema file cannot hold is named on standard error and in the file.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -43,11 +43,14 @@ schema file cannot hold is named on standard error and in the file.`,
 				return fmt.Errorf("%w: schema pull needs either -c FILE or --url URL", errUsage)
 			case config != "":
 				var err error
-				if cfg, err = bridge.LoadConfig(config); err != nil {
+				if cfg, err = bridge.LoadConnection(config); err != nil {
 					return err
 				}
 				if len(tables) == 0 {
 					tables = cfg.Tables()
+				}
+				if len(tables) == 0 {
+					return fmt.Errorf("%w: %s names no table and no route: name the tables with --table", errUsage, config)
 				}
 			default:
 				cfg.WebAPI.URL, cfg.WebAPI.Version = strings.TrimSuffix(url, "/"), version

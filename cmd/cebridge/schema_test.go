@@ -96,6 +96,27 @@ outbound:
 	}
 }
 
+func TestPullNeedsNoTableInTheConfiguration(t *testing.T) {
+	t.Parallel()
+	_, url := simulator(t)
+	config := file(t, "bridge.yaml", "org: contoso\nwebapi: {url: \""+url+"\", version: v9.1}\nnats: embedded\n")
+	tables, _ := pulled(t, "-c", config, "--table", "new_region")
+	if got := tableNames(tables); !slices.Contains(got, "new_region") || slices.Contains(got, "account") {
+		t.Errorf("tables %v", got)
+	}
+	code, out, errs := once(t, "schema", "pull", "-c", config)
+	if code != exitUsage || out != "" || !strings.Contains(errs, "name the tables with --table") {
+		t.Errorf("without a table: code %d, %q, %s", code, out, errs)
+	}
+	if code, _, errs := once(t, "run", "-c", config); code != exitConfig || !strings.Contains(errs, "nothing to do") {
+		t.Errorf("run: code %d, %s", code, errs)
+	}
+	faulty := file(t, "bridge.yaml", "org: contoso\nwebapi: {url: \""+url+"\", versin: v9.1}\nnats: embedded\n")
+	if code, _, errs := once(t, "schema", "pull", "-c", faulty, "--table", "new_region"); code != exitConfig || !strings.Contains(errs, "versin: unknown field") {
+		t.Errorf("a faulty file: code %d, %s", code, errs)
+	}
+}
+
 func TestPullSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	_, url := simulator(t)
