@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"cebridge/outbound"
@@ -27,13 +28,19 @@ type EstimateOptions struct {
 type Estimate struct {
 	Table string `json:"table"`
 	Rows  int64  `json:"rows"`
+	// Sampled are the records of the sample page, and Kept those of them that the table's
+	// filter lets through. Events is what that makes of Rows; without a filter it is Rows.
+	Sampled int64 `json:"sampled"`
+	Kept    int64 `json:"kept"`
+	Events  int64 `json:"events"`
 	// LoadRequests are the pages of the initial load, PageSeconds the time that a
 	// sample page took, LoadSeconds that of all pages one after another.
 	LoadRequests int64   `json:"load_requests"`
 	PageSeconds  float64 `json:"page_seconds"`
 	LoadSeconds  float64 `json:"load_seconds"`
-	// EventBytes is the mean size of the events of a sample page, StreamBytes what
-	// one event for each record takes on the disk of one replica.
+	// EventBytes is the mean size of the events of the sample page, filtered and with
+	// protected columns as they are published; 0 if there are none. StreamBytes is what
+	// Events of them take on the disk of one replica.
 	EventBytes  int64 `json:"event_bytes"`
 	StreamBytes int64 `json:"stream_bytes"`
 	// RequestsPerDay are the polls of a table in which nothing changes.
@@ -41,7 +48,8 @@ type Estimate struct {
 }
 
 // Estimate tells what the initial load and the following of tables will cost. It
-// reads one page of each table, and its ids to count them; it writes nothing.
+// reads one page of each table, and its ids to count them; it writes nothing. A filter
+// that cannot be computed for a record of that page is an error, as it would halt the table.
 func (o *Operator) Estimate(ctx context.Context, opt EstimateOptions) ([]Estimate, error) {
 	tables, err := o.tables(opt.Tables)
 	if err != nil {
@@ -76,7 +84,12 @@ func (o *Operator) estimate(ctx context.Context, t TableConfig, cfg outbound.Tab
 		return nil, err
 	}
 	e := &Estimate{Table: t.Table, Rows: opt.Rows, PageSeconds: time.Since(began).Seconds(), RequestsPerDay: int64(24 * time.Hour / max(t.Poll, t.PollMax))}
-	if e.EventBytes, err = meanEvent(cfg.Settings, sample.Rows); err != nil {
+	kept, err := published(cfg, sample.Rows)
+	if err != nil {
+		return nil, err
+	}
+	e.Sampled, e.Kept = int64(len(sample.Rows)), int64(len(kept))
+	if e.EventBytes, err = meanEvent(cfg.Settings, kept); err != nil {
 		return nil, err
 	}
 	if e.Rows == 0 {
@@ -90,8 +103,27 @@ func (o *Operator) estimate(ctx context.Context, t TableConfig, cfg outbound.Tab
 	}
 	e.LoadRequests = max((e.Rows+size-1)/size, 1)
 	e.LoadSeconds = float64(e.LoadRequests) * e.PageSeconds
-	e.StreamBytes = e.Rows * (e.EventBytes + storedOverhead)
+	e.Events = e.Rows
+	if e.Kept < e.Sampled {
+		e.Events = int64(math.Round(float64(e.Rows) * float64(e.Kept) / float64(e.Sampled)))
+	}
+	e.StreamBytes = e.Events * (e.EventBytes + storedOverhead)
 	return e, nil
+}
+
+// published are the rows as they would be published, without those that the filter
+// leaves out.
+func published(cfg outbound.TableConfig, rows []outbound.Row) ([]outbound.Row, error) {
+	if err := outbound.NewShaper(cfg.Query.Table, &cfg.Payload).Shape(rows); err != nil {
+		return nil, err
+	}
+	kept := rows[:0]
+	for _, r := range rows {
+		if !r.Out {
+			kept = append(kept, r)
+		}
+	}
+	return kept, nil
 }
 
 // countRows reads nothing but ids.

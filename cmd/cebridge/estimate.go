@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,7 +20,8 @@ func estimateCommand(c *common) *cobra.Command {
 		Long: `Tell what the initial load of the tables takes in requests, time and bytes, and how
 many requests a day following them takes. It reads one page of each table, and its
 ids to count them. The time is that of one page after another as the sample page
-took it; a busy server takes longer.`,
+took it; a busy server takes longer. A filter and protected columns count as the
+records of that page say: where they are not like the others, neither is the estimate.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if rows < 0 {
@@ -36,10 +38,7 @@ took it; a busy server takes longer.`,
 					return printJSON(c, list)
 				}
 				for _, e := range list {
-					_, err := fmt.Fprintf(c.stdout, "%s: %d rows, %d requests and %s to load, %d bytes an event, %.1f MiB on the stream; then %d requests a day\n",
-						e.Table, e.Rows, e.LoadRequests, time.Duration(e.LoadSeconds*float64(time.Second)).Round(time.Second),
-						e.EventBytes, float64(e.StreamBytes)/(1<<20), e.RequestsPerDay)
-					if err != nil {
+					if _, err := io.WriteString(c.stdout, estimateText(e)); err != nil {
 						return err
 					}
 				}
@@ -51,4 +50,15 @@ took it; a busy server takes longer.`,
 	o.tableFlag(cmd)
 	cmd.Flags().Int64Var(&rows, "rows", 0, "the number of records of each table, instead of counting")
 	return cmd
+}
+
+// estimateText is the estimate of one table for people.
+func estimateText(e bridge.Estimate) string {
+	events := ""
+	if e.Kept < e.Sampled {
+		events = fmt.Sprintf("about %d events (%d of %d sampled records pass the filter), ", e.Events, e.Kept, e.Sampled)
+	}
+	return fmt.Sprintf("%s: %d rows, %d requests and %s to load, %s%d bytes an event, %.1f MiB on the stream (a sample of %d records); then %d requests a day\n",
+		e.Table, e.Rows, e.LoadRequests, time.Duration(e.LoadSeconds*float64(time.Second)).Round(time.Second),
+		events, e.EventBytes, float64(e.StreamBytes)/(1<<20), e.Sampled, e.RequestsPerDay)
 }
