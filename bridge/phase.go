@@ -6,9 +6,18 @@ import (
 	"slices"
 )
 
-// phases gives every table its place within the poll interval: evenly spread, in an
-// order and from a start that follow from the names alone, so that neither the tables
-// of one bridge nor the bridges of many organizations poll in the same instant.
+// Many tables share places within the poll interval, up to pollTogether one place, while
+// at least leastPlaces are left. Most of what a poll costs that finds nothing is that a
+// process wakes up: 50 tables in places of five take a third of the processor time.
+const (
+	pollTogether = 5
+	leastPlaces  = 10
+)
+
+// phases gives every table its place within the poll interval: the places are evenly
+// spread, in an order and from a start that follow from the names alone, so that neither
+// more than pollTogether tables of one bridge nor the bridges of many organizations poll
+// in the same instant.
 func phases(org string, tables []TableConfig) map[string]float64 {
 	names := make([]string, len(tables))
 	for i, t := range tables {
@@ -26,8 +35,10 @@ func phases(org string, tables []TableConfig) map[string]float64 {
 	})
 	begin := float64(nameHash(org, "")) / (1 << 32)
 	out := make(map[string]float64, len(names))
+	places := min(len(names), max(leastPlaces, (len(names)+pollTogether-1)/pollTogether))
 	for i, name := range names {
-		_, out[name] = math.Modf(begin + float64(i)/float64(len(names)))
+		place := i * places / len(names)
+		_, out[name] = math.Modf(begin + float64(place)/float64(places))
 	}
 	return out
 }

@@ -30,28 +30,49 @@ type fetching struct {
 	err   error
 }
 
-// fetch starts to read a page.
+// fetch reads a page that nobody can do anything without. It stays in the worker's
+// goroutine: most polls of most tables find nothing, and a goroutine of its own would
+// grow its stack anew each time.
 func (w *Worker) fetch(ctx context.Context, s *session, link string) *fetching {
+	f := w.fetching(ctx, s)
+	w.read(f, w.query(s), link)
+	return f
+}
+
+// fetchAhead starts to read a page while the one before is being settled.
+func (w *Worker) fetchAhead(ctx context.Context, s *session, link string) *fetching {
+	f, query := w.fetching(ctx, s), w.query(s)
+	go w.read(f, query, link)
+	return f
+}
+
+func (w *Worker) fetching(ctx context.Context, s *session) *fetching {
 	f := &fetching{held: s.held, began: time.Now(), done: make(chan struct{})}
 	f.ctx, f.cancel = context.WithCancel(ctx)
-	table := trace.WithAttributes(attribute.String(telemetry.AttrTable, w.table))
-	f.ctx, f.span = w.tracer.Start(f.ctx, telemetry.SpanPoll, table)
-	query := w.cfg.Query
-	query.Bulk = s.at.Phase != PhaseFollowing || s.at.Page > bulkPages
-	go func() {
-		defer close(f.done)
-		ctx, span := w.tracer.Start(f.ctx, telemetry.SpanFetch, table)
-		defer span.End()
-		f.page, f.err = w.source.Page(ctx, query, link)
-		if f.err != nil {
-			f.err = fmt.Errorf("read a page of table %s: %w", w.table, f.err)
-		} else if f.err = checkPage(f.page); f.err == nil {
-			span.SetAttributes(attribute.Int(telemetry.AttrRows, len(f.page.Rows)))
-			f.err = w.shape(f.page)
-		}
-		fault(span, f.err)
-	}()
+	f.ctx, f.span = w.tracer.Start(f.ctx, telemetry.SpanPoll, w.spanTable)
 	return f
+}
+
+// query is what to read of the table at the session's position.
+func (w *Worker) query(s *session) Query {
+	q := w.cfg.Query
+	q.Bulk = s.at.Phase != PhaseFollowing || s.at.Page > bulkPages
+	return q
+}
+
+// read reads the page.
+func (w *Worker) read(f *fetching, query Query, link string) {
+	defer close(f.done)
+	ctx, span := w.tracer.Start(f.ctx, telemetry.SpanFetch, w.spanTable)
+	defer span.End()
+	f.page, f.err = w.source.Page(ctx, query, link)
+	if f.err != nil {
+		f.err = fmt.Errorf("read a page of table %s: %w", w.table, f.err)
+	} else if f.err = checkPage(f.page); f.err == nil {
+		span.SetAttributes(attribute.Int(telemetry.AttrRows, len(f.page.Rows)))
+		f.err = w.shape(f.page)
+	}
+	fault(span, f.err)
 }
 
 // shape makes a page's rows what is published of them. A filter that fails halts the

@@ -20,20 +20,36 @@ type idFilter struct {
 	room   int
 }
 
-func newIDFilter() *idFilter { return &idFilter{seed: maphash.MakeSeed()} }
+// newIDFilter makes an empty one. It has no seed before something is added: most rounds
+// find nothing.
+func newIDFilter() *idFilter { return &idFilter{} }
 
 // has tells whether id may have been added.
-func (f *idFilter) has(id string) bool { return f.holds(maphash.String(f.seed, id)) }
+func (f *idFilter) has(id string) bool {
+	return len(f.layers) > 0 && f.holds(maphash.String(f.seed, id))
+}
 
 // add adds id.
-func (f *idFilter) add(id string) { f.put(maphash.String(f.seed, id)) }
+func (f *idFilter) add(id string) {
+	f.begin()
+	f.put(maphash.String(f.seed, id))
+}
 
 // hasVersion and addVersion do the same for one version of a record.
 func (f *idFilter) hasVersion(id string, version int64) bool {
-	return f.holds(f.ofVersion(id, version))
+	return len(f.layers) > 0 && f.holds(f.ofVersion(id, version))
 }
 
-func (f *idFilter) addVersion(id string, version int64) { f.put(f.ofVersion(id, version)) }
+func (f *idFilter) addVersion(id string, version int64) {
+	f.begin()
+	f.put(f.ofVersion(id, version))
+}
+
+func (f *idFilter) begin() {
+	if len(f.layers) == 0 {
+		f.grow()
+	}
+}
 
 func (f *idFilter) ofVersion(id string, version int64) uint64 {
 	return maphash.Comparable(f.seed, struct {
@@ -66,6 +82,9 @@ func (f *idFilter) put(h uint64) {
 }
 
 func (f *idFilter) grow() {
+	if len(f.layers) == 0 {
+		f.seed = maphash.MakeSeed()
+	}
 	bits := filterFirstBits << len(f.layers)
 	if bits > filterLastBits {
 		f.room = -1 // the last layer takes all the rest

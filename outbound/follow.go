@@ -175,7 +175,7 @@ func (w *Worker) round(ctx context.Context, s *session) (err error) {
 		}
 		this := f
 		if f = nil; page.Next != "" {
-			f = w.fetch(ctx, s, page.Next)
+			f = w.fetchAhead(ctx, s, page.Next)
 		}
 		if err = w.wentBack(s, page); err != nil {
 			this.end(err)

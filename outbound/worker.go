@@ -8,11 +8,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"cebridge/schema/event"
+	"cebridge/schema/telemetry"
 )
 
 // shutdownGrace is how long a commit that was begun may still take once the
@@ -32,6 +34,7 @@ type Worker struct {
 	encoder     *event.Encoder
 	logger      *slog.Logger
 	tracer      trace.Tracer
+	spanTable   trace.SpanStartEventOption // names the table in a span
 	measures    *measures
 	jitter      *jitter
 	observe     func(Published)
@@ -112,6 +115,7 @@ func NewWorker(cfg TableConfig, source Source, log Stream, deps Deps) (*Worker, 
 		cfg: cfg, table: table.LogicalName, source: source, log: log, encoder: encoder,
 		logger: deps.Logger.With("table", table.LogicalName), tracer: deps.Tracer, measures: m,
 		finder: deps.Finder, payloads: deps.Payloads, jitter: newJitter(deps.Rand), observe: deps.Observe, pacer: deps.Pacer, retention: deps.Retention, maxBatch: cfg.MaxBatch,
+		spanTable:   trace.WithAttributes(attribute.String(telemetry.AttrTable, table.LogicalName)),
 		subject:     cfg.Names.Checkpoint(table.LogicalName),
 		fingerprint: fingerprint(cfg.Query, cfg.Settings, &cfg.Payload),
 		shaper:      NewShaper(table, &cfg.Payload),
