@@ -279,10 +279,12 @@ func (c *cluster) follower(t *testing.T, conn *Conn, stream string) *Conn {
 		}
 		return leader != "" && leader != third.opts.ServerName
 	})
-	_, seq, err := conn.Log(stream).Checkpoint(t.Context(), names.Checkpoint("account"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	var seq uint64
+	waitUntil(t, "the leader to answer", func() bool {
+		var err error
+		_, seq, err = conn.Log(stream).Checkpoint(t.Context(), names.Checkpoint("account"))
+		return err == nil
+	})
 	behind := dial(t, third.addr())
 	waitUntil(t, "the third node to be where the others are", func() bool {
 		return behind.Log(stream).Last(t.Context(), names.Checkpoint("account"), seq, nil, func(outbound.Stored) error { return nil }) == nil
