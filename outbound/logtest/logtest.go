@@ -217,12 +217,26 @@ func tagged(tag string, n int, expected uint64) outbound.Batch {
 	return outbound.Batch{Messages: ms, Checkpoint: checkpoint(tag), Expected: expected}
 }
 
-func mustCommit(t testing.TB, l outbound.Log, ms []outbound.Message, expected uint64) uint64 {
+// mustCommit stores a batch that nobody else hinders. Servers may change their leader at
+// any time, which is no fault: what was surely not stored is tried again, and what is
+// unknown is settled by the checkpoint.
+func mustCommit(t *testing.T, l outbound.Log, ms []outbound.Message, expected uint64) (seq uint64) {
 	t.Helper()
-	seq, err := l.Commit(t.Context(), outbound.Batch{Messages: ms, Checkpoint: checkpoint("c"), Expected: expected})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var err error
+	eventually(t, "a batch to be stored", func() bool {
+		seq, err = l.Commit(t.Context(), outbound.Batch{Messages: ms, Checkpoint: checkpoint("c"), Expected: expected})
+		if errors.Is(err, outbound.ErrUnknown) {
+			eventually(t, "a leader to answer", func() bool {
+				_, seq, err = l.Checkpoint(t.Context(), Names.Checkpoint("account"))
+				return err == nil
+			})
+			return seq != expected
+		}
+		if err != nil && !errors.Is(err, outbound.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
 	return seq
 }
 

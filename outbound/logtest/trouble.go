@@ -290,10 +290,13 @@ func trouble(t *testing.T, fresh func(t *testing.T) Setup) {
 
 func checkpointOf(t *testing.T, s outbound.Log) (string, uint64) {
 	t.Helper()
-	data, seq, err := s.Checkpoint(t.Context(), Names.Checkpoint("account"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	var data []byte
+	var seq uint64
+	eventually(t, "a leader to answer", func() bool {
+		var err error
+		data, seq, err = s.Checkpoint(t.Context(), Names.Checkpoint("account"))
+		return err == nil
+	})
 	return string(data), seq
 }
 
