@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 	"testing"
+	"time"
 
 	"cebridge/bridge"
 )
@@ -49,6 +50,7 @@ func soaked(t *testing.T, o Options) {
 		o.Kills = 4
 	}
 	o.Dir, o.Progress, o.Child = t.TempDir(), t.Output(), childOf(t)
+	o.Settle = 5 * time.Minute // on a busy machine it takes longer to catch up
 	report, err := Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
