@@ -160,7 +160,7 @@ func (m *streamModel) Scan(ctx context.Context, filter, fenceSubject string, fen
 	}
 	view, lasts := len(m.msgs), map[string]int{}
 	if f.follows {
-		view = 0
+		view = 0 // where the replica had not even this much
 		if n := len(m.batches) - f.behind; n > 0 {
 			view = m.batches[n-1]
 		}

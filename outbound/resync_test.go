@@ -321,6 +321,43 @@ func TestALiveRecordThatAResyncMissedIsNotDeleted(t *testing.T) {
 	})
 }
 
+// A scan that began at a replica that lagged shows an older event of a record before the
+// last one. It counts as one delete, and is one.
+func TestARecordThatAScanShowsTwiceIsDeletedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(6)
+		r.cfg.MaxDeletes = 3
+		w := r.worker(t)
+		start(t, w)
+		pass(time.Minute)
+		for range 2 {
+			for i := range 6 {
+				r.crm.put(recordID(i), "changed "+time.Now().String())
+			}
+			pass(time.Minute)
+		}
+		for i := range 3 {
+			r.crm.remove(recordID(i))
+		}
+		r.crm.expire(false)
+		stored := len(r.stream.snapshot())
+		r.stream.set(func(op string) (f streamFault) {
+			if op == "scan" {
+				f = streamFault{behind: 100, follows: true}
+			}
+			return f
+		}, nil)
+		pass(time.Minute)
+		wantState(t, w, StateFollowing)
+		want := []string{"deleted 00@1 resync reconciled", "deleted 01@1 resync reconciled", "deleted 02@1 resync reconciled"}
+		if diff := cmp.Diff(want, r.tail(t, stored)); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+		r.check(t)
+	})
+}
+
 func TestLostRightsDuringAResyncDeleteNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
