@@ -342,20 +342,13 @@ func (r *boundaryRig) checkpoint(ctx context.Context) (*position, error) {
 	return &position{c, pageOf(link)}, nil
 }
 
-// events is the recording of the stream as it stands.
+// events is the recording of the stream as it stands, and how many events are in it.
 func (r *boundaryRig) events(ctx context.Context) ([]Event, int, error) {
 	s, err := r.js.Stream(ctx, r.names.EventStream())
 	if err != nil {
 		return nil, 0, err
 	}
-	list, err := r.recorder.until(ctx, s.CachedInfo().State.LastSeq)
-	n := 0
-	for _, e := range list {
-		if e.Kind == Record {
-			n++
-		}
-	}
-	return list, n, err
+	return r.recorder.until(ctx, s.CachedInfo().State.LastSeq)
 }
 
 // await waits for so many events on the stream; more are an error.

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"cebridge/bridge/sim"
 	"cebridge/outbound"
 )
 
@@ -202,39 +201,4 @@ func count(pages []string, is func(string) bool) (n int) {
 		}
 	}
 	return n
-}
-
-// Of a load of many records killed behind 60 of 100 of its rows, the second life reads
-// the rest alone.
-func TestALoadOfManyRecordsGoesOnWhereItWasKilled(t *testing.T) {
-	rows, size := 200_000, 5_000
-	if testing.Short() {
-		rows, size = 20_000, 500
-	}
-	pages := rows / size
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
-	defer cancel()
-	r := newBoundaryRig(ctx, t, rows, size)
-	page := pages * 6 / 10
-	if err := r.die(ctx, beforeFetch, page+1, page*size); err != nil {
-		t.Fatal(err)
-	}
-	first := r.requested()
-	at, err := r.checkpoint(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if at.Rows != int64(page*size) {
-		t.Fatalf("the checkpoint counts %d rows, want %d", at.Rows, page*size)
-	}
-	r.sim.ResetRequests()
-	second, err := r.live(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wentOn(t, killCases["load"], at, first, second, pages)
-	if n := r.sim.Requests().Of("GET", sim.RequestLoad); n != pages-page {
-		t.Errorf("the second life read %d pages, want %d", n, pages-page)
-	}
-	whole(ctx, t, r, rows)
 }

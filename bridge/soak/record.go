@@ -28,7 +28,9 @@ type recorder struct {
 	sub   *nats.Subscription
 	mu    sync.Mutex
 	list  []Event
-	err   error
+	// records counts the events of records among them.
+	records int
+	err     error
 }
 
 // record makes the event stream and listens to it from its first message.
@@ -79,22 +81,25 @@ func (r *recorder) take(m *nats.Msg) {
 		r.err = fmt.Errorf("record sequence %d: %w", seq, err)
 	}
 	r.list = append(r.list, e)
+	if e.Kind == Record {
+		r.records++
+	}
 }
 
-// until waits for the recording to reach a sequence and returns it.
-func (r *recorder) until(ctx context.Context, last uint64) ([]Event, error) {
-	var list []Event
-	err := poll(ctx, func() (bool, error) {
+// until waits for the recording to reach a sequence and returns it, and how many events of
+// records it holds.
+func (r *recorder) until(ctx context.Context, last uint64) (list []Event, records int, err error) {
+	err = poll(ctx, func() (bool, error) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		list = r.list
+		list, records = r.list, r.records
 		n := len(list)
 		return last == 0 || n > 0 && list[n-1].Sequence >= last, r.err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("wait for the recording of sequence %d: %w", last, err)
+		return nil, 0, fmt.Errorf("wait for the recording of sequence %d: %w", last, err)
 	}
-	return list, nil
+	return list, records, nil
 }
 
 // eventOf reads one message of the event stream.

@@ -116,7 +116,7 @@ func (r *run) history(ctx context.Context) (*History, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the event stream: %w", err)
 	}
-	if h.Events, err = r.recorder.until(ctx, stream.CachedInfo().State.LastSeq); err != nil {
+	if h.Events, _, err = r.recorder.until(ctx, stream.CachedInfo().State.LastSeq); err != nil {
 		return nil, err
 	}
 	_, err = r.conn.ReadStream(ctx, r.names.DeadStream(), []string{r.names.DeadLetters("*")}, func(m outbound.Stored) error {
