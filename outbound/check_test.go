@@ -96,10 +96,8 @@ func checkHistory(c *crmModel, history []Stored, ends []int, start Start, comple
 			bad("sequence %d: %v", m.Sequence, err)
 			continue
 		}
-		data, err := event.ReadData(m.Header, m.Data)
-		if err != nil {
-			bad("sequence %d: %v", m.Sequence, err)
-		}
+		data, wrong := c.checkAside(m, id, p)
+		faults = append(faults, wrong...)
 		if was, dup := ids[e.ID]; dup {
 			bad("O2: %s at sequences %d and %d", e.ID, was, m.Sequence)
 		}
@@ -300,7 +298,10 @@ func changedNames(before, after json.RawMessage) []string {
 			names = append(names, n)
 		}
 	}
-	return names
+	if lookup := "_primarycontactid_value"; string(a[lookup]) != string(b[lookup]) {
+		names = append(names, "primarycontactid")
+	}
+	return slices.Sorted(slices.Values(names))
 }
 
 func keyOf(record json.RawMessage) string {

@@ -96,7 +96,10 @@
 // an object store before the event is handed to a commit, and the event refers to it
 // (dataref). The object's name follows from record, sequence and content: a crash or
 // a lost race in between leaves an object that the next try finds, or one that is older
-// than what is published and is removed when the record's history has passed it. The
+// than what is published and is removed when the record's history has passed it. Of a
+// record that was deleted before the next try, and of which nothing was ever published, it
+// stays: no age tells that no batch in memory refers to it. A crash leaves no more of them
+// than the large rows of the two batches that it interrupted; erase finds them. The
 // compare reads through the reference, also where ClaimCheck is off by now: an object
 // store that is away delays it; an object that is gone halts the table.
 //

@@ -66,6 +66,10 @@ type crmModel struct {
 	payload  Payload
 	previous bool
 	names    int
+	// long makes some names long, objects is where the data of such events is; with
+	// pointing the rows have a lookup.
+	long, pointing bool
+	objects        *payloadModel
 	// columns are those that the last worker selects.
 	columns []string
 	// cuts and shaped remember what was computed of a row before: storms of many seeds
@@ -125,10 +129,25 @@ func (c *crmModel) write(id, name string) int64 {
 		c.records[id] = r
 	}
 	r.version = c.version
-	r.row = fmt.Sprintf(`{"accountid":%q,"versionnumber":%d,"accountnumber":%q,"name":%q,"createdon":%q,"modifiedon":%q}`,
-		id, c.version, r.number, name, r.created, stamp)
+	r.row = c.rowText(id, r, name, stamp)
 	c.remember(id, c.version, r.row)
 	return c.version
+}
+
+// rowText is a record as it is in the present version.
+func (c *crmModel) rowText(id string, r *crmRecord, name, stamp string) string {
+	if c.long && c.version%3 == 0 {
+		name = longName + name
+	}
+	lookup := ""
+	if c.pointing {
+		lookup = `,"_primarycontactid_value":null`
+		if to := pointing(c.version); to != "" {
+			lookup = `,"_primarycontactid_value":` + strconv.Quote(to)
+		}
+	}
+	return fmt.Sprintf(`{"accountid":%q,"versionnumber":%d,"accountnumber":%q,"name":%q,"createdon":%q,"modifiedon":%q%s}`,
+		id, c.version, r.number, name, r.created, stamp, lookup)
 }
 
 func (c *crmModel) remember(id string, version int64, row string) {
@@ -149,8 +168,7 @@ func (c *crmModel) beginLate(id, name string) bool {
 	}
 	c.commitOpen(id)
 	c.version++
-	row := fmt.Sprintf(`{"accountid":%q,"versionnumber":%d,"accountnumber":%q,"name":%q,"createdon":%q,"modifiedon":%q}`,
-		id, c.version, r.number, name, r.created, c.now().UTC().Format(time.RFC3339))
+	row := c.rowText(id, r, name, c.now().UTC().Format(time.RFC3339))
 	c.open = append(c.open, &crmOpen{id, row, c.version})
 	return true
 }
@@ -295,7 +313,7 @@ func (r *Row) selectColumns(columns []string) {
 	}
 	list, _ := members(r.JSON)
 	list = slices.DeleteFunc(list, func(m member) bool {
-		n := string(m.name)
+		n := strings.TrimSuffix(strings.TrimPrefix(string(m.name), "_"), "_value")
 		return n != "versionnumber" && n != "modifiedon" && !slices.Contains(columns, n)
 	})
 	r.JSON = object(list)

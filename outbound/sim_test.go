@@ -132,9 +132,6 @@ func simulate(t *testing.T, seed uint64, start Start, troubles bool, sometime ma
 	s := newStorm(seed, sometime)
 	crm, stream := newCRM(2+s.n(6)), newStream()
 	records := 5 + s.n(40)
-	for i := range records / 2 {
-		crm.put(recordID(i), "initial")
-	}
 	lag := func() time.Duration { return time.Duration(s.n(400)) * time.Millisecond }
 	crm.set(s.source, lag)
 	stream.set(s.stream, lag)
@@ -146,14 +143,23 @@ func simulate(t *testing.T, seed uint64, start Start, troubles bool, sometime ma
 	cfg.IdleCommit = 5 * time.Second
 	cfg.Backoff = Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 
+	deps := s.aside(seed, troubles, &cfg, crm)
+	for i := range records / 2 {
+		crm.put(recordID(i), "initial")
+	}
 	if troubles {
 		// A dump is known by rows that did not change: there always are some.
 		crm.put(recordID(records), "quiet")
 		crm.put(recordID(records+1), "quiet")
 		cfg.OverlapAge, cfg.OverlapEvery = 20*time.Second, 2*time.Second
 	}
-	columns := cfg.Query.Columns
 	s.choose(seed, troubles, &cfg, crm)
+	columns := cfg.Query.Columns
+	worker := func(cfg TableConfig, life uint64) *Worker {
+		deps := deps
+		deps.Rand = rand.NewPCG(seed, life)
+		return newTestWorker(t, cfg, crm, stream, deps)
+	}
 	var crowd sync.WaitGroup
 	storming, calm := context.WithTimeout(t.Context(), spell(seed, time.Minute))
 	defer calm()
@@ -178,7 +184,7 @@ func simulate(t *testing.T, seed uint64, start Start, troubles bool, sometime ma
 				if strike != nil {
 					cfg.Query.Columns = strike.now()
 				}
-				w := newTestWorker(t, cfg, crm, stream, Deps{Rand: rand.NewPCG(seed, uint64(rival*1000+life))})
+				w := worker(cfg, uint64(rival*1000+life))
 				ctx, kill := context.WithTimeout(storming, time.Duration(100+s.n(15000))*time.Millisecond)
 				if s.n(3) == 0 {
 					time.AfterFunc(time.Duration(s.n(5000))*time.Millisecond, func() { w.Pause(); w.Resume() })
@@ -189,7 +195,7 @@ func simulate(t *testing.T, seed uint64, start Start, troubles bool, sometime ma
 				kill()
 				s.note(w.Status())
 				if st := w.Status(); st.State == StateHalted && !strings.Contains(st.Detail, "status 400") &&
-					!strings.Contains(st.Detail, "another bridge follows") && !strings.Contains(st.Detail, "resyncs of table") {
+					!strings.Contains(st.Detail, "another bridge follows") && !strings.Contains(st.Detail, "not in the object store") && !strings.Contains(st.Detail, "resyncs of table") {
 					t.Errorf("a worker halted: %s", st.Detail)
 				}
 			}
@@ -199,6 +205,7 @@ func simulate(t *testing.T, seed uint64, start Start, troubles bool, sometime ma
 	stream.late.Wait()
 	crm.set(nil, nil)
 	stream.set(nil, nil)
+	s.calmDown(deps)
 	if strike != nil {
 		crm.endLate()
 		cfg.Query.Columns = strike.now()
@@ -206,7 +213,7 @@ func simulate(t *testing.T, seed uint64, start Start, troubles bool, sometime ma
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	w := newTestWorker(t, cfg, crm, stream, Deps{Rand: rand.NewPCG(seed, 9999)})
+	w := worker(cfg, 9999)
 	if err := w.Run(ctx); err != nil {
 		t.Errorf("Run = %v", err)
 	}
@@ -214,6 +221,7 @@ func simulate(t *testing.T, seed uint64, start Start, troubles bool, sometime ma
 		t.Errorf("after the storm the worker is at %+v", st)
 	}
 	s.notices(stream)
+	s.countAside(crm, stream.snapshot())
 	if st := w.Status(); !troubles && st.Epoch != 1 {
 		t.Errorf("epoch %d without a reason", st.Epoch)
 	}
@@ -263,8 +271,8 @@ func under(start Start, troubles bool) func(*testing.T, uint64, map[string]int) 
 
 func TestEveryVersionOnceInOrderUnderStormAndKills(t *testing.T) {
 	t.Parallel()
-	storms(t, 48, under(StartLoad, false), append(stormKinds, "fenced", "skip "+skipPublished, "skip "+skipUnknown, "skip "+skipGone,
-		"skip "+skipLive, "skip "+skipFiltered, "skip "+skipNoise)...)
+	storms(t, 48, under(StartLoad, false), slices.Concat(stormKinds, []string{"fenced", "skip " + skipPublished, "skip " + skipUnknown, "skip " + skipGone,
+		"skip " + skipLive, "skip " + skipFiltered, "skip " + skipNoise}, asideKinds)...)
 }
 
 func TestStartNowUnderStormAndKills(t *testing.T) {
@@ -277,7 +285,7 @@ var calamityKinds = []string{"token expired", "full dump", "restored", "other co
 
 func TestExpiryRestoresOtherColumnsAndLateCommitsUnderStormAndKills(t *testing.T) {
 	t.Parallel()
-	storms(t, 20, under(StartLoad, true), slices.Concat(stormKinds, scanKinds, calamityKinds,
+	storms(t, 20, under(StartLoad, true), slices.Concat(stormKinds, scanKinds, calamityKinds, asideKinds,
 		[]string{"skip " + skipUnchanged, "skip " + skipFiltered, "skip " + skipNoise})...)
 }
 
