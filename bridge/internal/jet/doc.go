@@ -60,7 +60,11 @@
 // and may be behind in the same way. That it has nothing more pending proves nothing: a
 // read ends where the leader says that the stream ends. One that stays behind for half a
 // minute is ErrStale. Scan shows, of a record that moved on behind the replica's back,
-// an older event too, before the last one.
+// an older event too, before the last one. The last messages of subjects are read in
+// requests that are bounded by their number, since the server skips some where the bound
+// is bytes, and only whole: what the server counted must have come. Such a consumer makes
+// the server look at each subject first, which took 5 to 15 s for a million of them on two
+// busy cores.
 //
 // # Feed
 //

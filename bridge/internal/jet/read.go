@@ -27,11 +27,16 @@ func (c *Conn) ReadStream(ctx context.Context, stream string, filter []string, f
 }
 
 const (
+	// makeTimeout bounds the making of a consumer. One for the last message of every
+	// subject makes the server look at each of them first.
+	makeTimeout = 5 * time.Minute
 	// readIdle is how long to wait for a message before asking whether there is any left.
 	readIdle = 2 * time.Second
 	// readWaits is how often in a row that is done: longer than a stream without a leader
 	// takes to find one.
 	readWaits = 15
+	// skippedWaits is the same where the server still counts messages that it does not send.
+	skippedWaits = 5
 )
 
 // lastMatch is the last message on any of the filters, as the stream's leader knows it; the
@@ -48,6 +53,10 @@ func (c *Conn) lastMatch(ctx context.Context, stream string, filter []string) (l
 	}
 	return last, nil
 }
+
+// latestBytes bounds the same where messages are counted; a client of nats.go drops what is
+// beyond 64 MiB.
+const latestBytes = 48 << 20
 
 // readBytes bounds what is in flight; one message of the largest size must fit.
 func readBytes(nc *nats.Conn) int { return max(pageBytes, int(nc.MaxPayload())+sizeSlack) }

@@ -107,6 +107,28 @@ func TestAWalkTakesMessagesOfEverySizeWithoutLosingOne(t *testing.T) {
 	}
 }
 
+// More than one request's worth: the server skips messages where requests are bounded by
+// bytes.
+func TestTheLatestOfManySubjectsAreAllShown(t *testing.T) {
+	t.Parallel()
+	c, walk := walked(t, 0)
+	const n = 4000
+	for i := range n {
+		if _, err := c.js.PublishAsync(fmt.Sprint("s.", i), make([]byte, 8<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-c.js.PublishAsyncComplete()
+	for range 2 {
+		if got := len(walk(Walk{Latest: true})); got != n {
+			t.Errorf("%d subjects are shown, want %d", got, n)
+		}
+		if got := len(walk(Walk{Latest: true, HeadersOnly: true})); got != n {
+			t.Errorf("headers of %d subjects are shown, want %d", got, n)
+		}
+	}
+}
+
 func TestAFollowingWalkGoesOnUntilItIsEnded(t *testing.T) {
 	t.Parallel()
 	c, _ := walked(t, 2)
