@@ -286,7 +286,10 @@ func TestTheHistoryCheckFindsWrongObjectsAndReferences(t *testing.T) {
 			r.References = []byte(strings.ReplaceAll(string(r.References), "c3", "c4"))
 		}, "references"},
 		"no lookup at all": {func(r *event.Record, _ *crmModel) { r.Row = fmt.Appendf(nil, `{"accountid":%q}`, id) }, "references"},
-		"large and within": {func(r *event.Record, c *crmModel) { r.Row = []byte(`{"name":"` + strings.Repeat(longName, 3) + `"}`); r.References = nil }, "not put aside"},
+		"large and within": {func(r *event.Record, c *crmModel) {
+			r.Row = []byte(`{"name":"` + strings.Repeat(longName, 3) + `"}`)
+			r.References = nil
+		}, "not put aside"},
 		"put aside": {func(r *event.Record, c *crmModel) {
 			putAside(t, r, c, "account/"+id+"/"+event.Sequence(3, 1, false)+"/d")
 		}, ""},
