@@ -160,7 +160,8 @@ func (b *Bridge) compile(cat schema.Catalog) (map[string]*mapping.Program, schem
 }
 
 func compileRoute(r RouteConfig, cat schema.Catalog) (*mapping.Program, schema.Problems) {
-	program, problems := mapping.Compile(r.Mapping, cat, mapping.Options{WantResult: r.Receipts != "", Example: r.Example})
+	program, problems := mapping.Compile(r.Mapping, cat, mapping.Options{WantResult: r.Receipts != "", Example: r.Example,
+		Schema: r.Schema, SchemaPart: r.SchemaPart})
 	return program, append(problems, redactProblems(r, cat)...)
 }
 

@@ -236,6 +236,10 @@ type RouteConfig struct {
 	// Example is the data of a typical event, as JSON, that the mapping is held
 	// against; nil for none.
 	Example []byte
+	// Schema is a JSON Schema of the events' data that the mapping is held against, nil
+	// for none; SchemaPart is where in it, such as /components/schemas/customer.
+	Schema     []byte
+	SchemaPart string
 
 	at position
 }

@@ -173,13 +173,14 @@ func (r *reader) route(name string, m *yamltree.Map) {
 	cfg.StopAfter = int(m.Int("stop_after", 0, -1, 100000))
 	cfg.Verdicts = r.verdicts(m.Map("verdicts"))
 	cfg.Example = r.example(m, cfg.Format)
+	cfg.Schema, cfg.SchemaPart = r.dataSchema(m)
 	m.Allow(mapping.Fields()...)
 	if m.Node() != nil {
 		spec, problems := mapping.Parse(r.doc.File, m.Path(), m.Node())
 		r.doc.Add(problems...)
 		spec.ShareCodes(r.cfg.Inbound.Codes)
 		if len(problems) == 0 {
-			r.doc.Add(mapping.Lint(spec, mapping.Options{Example: cfg.Example})...)
+			r.doc.Add(mapping.Lint(spec, mapping.Options{Example: cfg.Example, Schema: cfg.Schema, SchemaPart: cfg.SchemaPart})...)
 		}
 		cfg.Mapping = spec
 	} else {

@@ -73,15 +73,16 @@ func (r *reader) read() (Config, error) {
 }
 
 // readSecretFile reads a small file that a configuration refers to.
-func readSecretFile(path string) ([]byte, error) {
+func readSecretFile(path string) ([]byte, error) { return readSmallFile(path, 64<<10) }
+
+func readSmallFile(path string, most int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	const most = 64 << 10
 	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && len(data) > most {
+	if err == nil && int64(len(data)) > most {
 		err = fmt.Errorf("%s is larger than %d bytes", path, most)
 	}
 	return data, err

@@ -71,6 +71,7 @@ func TestAFullFileSetsEveryField(t *testing.T) {
 				Verdicts:  map[string]string{"0x80040265": "retry"},
 				ParkAfter: 5 * time.Second, AmbiguityBound: time.Minute, StopAfter: 50, Redact: []string{"name"},
 				Example: []byte(`{"id": "4711", "name": "Contoso", "region": "N"}`),
+				Schema:  []byte(`{"type": "object", "properties": {"id": {"type": "string"}, "name": {"type": "string"}, "region": {"enum": ["N", "S"]}}}`),
 			}},
 		},
 		Admin: AdminConfig{Listen: "0.0.0.0:8080", AllowRemote: true, AllowedHosts: []string{"bridge.contoso.example"}},

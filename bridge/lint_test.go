@@ -68,6 +68,50 @@ func TestAMappingIsHeldAgainstTheExampleOfItsEvents(t *testing.T) {
 	}
 }
 
+func TestAMappingIsHeldAgainstTheSchemaOfItsEvents(t *testing.T) {
+	dir := t.TempDir()
+	const customer = `{"type": "object", "properties": {"id": {"type": "string"}, "name": {"type": "string"}}}`
+	for name, text := range map[string]string{
+		"customer.json": "\xef\xbb\xbf" + customer,
+		"all.json":      `{"asyncapi": "3.0.0", "components": {"schemas": {"customer": ` + customer + `}}}`,
+		"broken.json":   `{"type": `,
+		"large.json":    `{"description": "` + strings.Repeat("x", 1<<20) + `"}`,
+		"wide.json":     `{"description": "` + strings.Repeat("x", 100_000) + `", "properties": {"id": {}}}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ schema, columns, want string }{
+		{"customer.json", "{name: data.name}", ""},
+		{filepath.Join(dir, "customer.json"), "{name: data.name}", ""},
+		{"'" + customer + "'", "{name: data.name}", ""},
+		{"all.json#/components/schemas/customer", "{name: data.name}", ""},
+		{"customer.json", "{name: data.nmae}", "bridge.yaml:12:27: inbound.routes.erp.columns.name: the schema has no data.nmae; did you mean name?"},
+		{"all.json#/components/schemas/customer", "{name: data.nmae}", "the schema has no data.nmae; did you mean name?"},
+		{"all.json#/components/schemas/custmer", "{name: data.name}", "the schema has no /components/schemas/custmer"},
+		{"all.json#customer", "{name: data.name}", "what follows # is a path such as"},
+		{"wide.json", "{name: data.name}", "the schema has no data.name"},
+		{"nowhere.json", "{name: data.name}", "no such file"},
+		{"broken.json", "{name: data.name}", "not JSON: byte 8"},
+		{`'{"type": 1,}'`, "{name: data.name}", "not JSON: byte 12"},
+		{"large.json", "{name: data.name}", "larger than 1048576 bytes"},
+	} {
+		path := filepath.Join(dir, "bridge.yaml")
+		if err := os.WriteFile(path, []byte(lintRoute("schema: "+c.schema, "columns: "+c.columns)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := bridge.LoadConfig(path)
+		var ps schema.Problems
+		switch {
+		case c.want == "" && err != nil:
+			t.Errorf("%s: %v", c.schema, err)
+		case c.want != "" && (!errors.As(err, &ps) || !strings.Contains(err.Error(), c.want) || ps[0].Line == 0):
+			t.Errorf("%s: got %v, want %q with a line", c.schema, err, c.want)
+		}
+	}
+}
+
 func TestPlainMessagesAreTheirOwnExample(t *testing.T) {
 	text := lintRoute("format: json", "plain_type: t", `example: '{"specversion": "7", "id": "1", "data": {"x": 1}}'`, "columns: {name: data.specversion}")
 	if _, err := bridge.ParseConfig("b.yaml", []byte(text)); err != nil {

@@ -25,6 +25,11 @@ type Options struct {
 	// Example is the data of a typical event, as JSON, or nil. With it, places
 	// that the mapping names must be in the example and fit their columns.
 	Example []byte
+	// Schema is a JSON Schema of the events' data, or nil; SchemaPart is where in it, such
+	// as #/components/schemas/customer, "" for the whole. With it, places that the mapping
+	// names must be in the schema and can fit their columns. Events are not held against it.
+	Schema     []byte
+	SchemaPart string
 
 	language *language
 	// blind: there is no metadata, so that nothing is said about tables.
@@ -45,6 +50,8 @@ type compiler struct {
 	bindsMerging bool
 	// example is the event of Options.Example, nil without one.
 	example *view
+	// schema is that of Options.Schema, nil without one.
+	schema *schemaView
 }
 
 // Compile checks a mapping against the tables' metadata and makes it ready for
@@ -62,6 +69,7 @@ func Compile(s *Spec, catalog schema.Catalog, o Options) (*Program, schema.Probl
 		return nil, c.problems
 	}
 	c.readExample()
+	c.readSchema()
 	p := &Program{operation: s.operation, wantResult: o.WantResult}
 	if s.writes != nil {
 		p.when = c.condition(s.when)
@@ -259,6 +267,10 @@ func (c *compiler) keyPart(x *expression, table *schema.Table, col *schema.Colum
 			_, problem := keyLiteral(col, v)
 			return problem
 		})
+		c.schemaFits(p, scalarKind("a key takes"), func(v value) string {
+			_, problem := keyLiteral(col, v)
+			return problem
+		})
 	}
 	kind, known := p.kind()
 	switch {
@@ -275,6 +287,16 @@ func (c *compiler) keyPart(x *expression, table *schema.Table, col *schema.Colum
 	return p
 }
 
+// scalarKind judges the kinds of what names a record.
+func scalarKind(takes string) func(valueKind) string {
+	return func(k valueKind) string {
+		if k == isText || k == isNumber || k == isTime {
+			return ""
+		}
+		return takes + " a text or a number, not " + value{kind: k}.describe()
+	}
+}
+
 // condition compiles when.
 func (c *compiler) condition(x *expression) *program {
 	p := c.program(x, "")
@@ -284,6 +306,13 @@ func (c *compiler) condition(x *expression) *program {
 	if kind, known := p.kind(); known && kind != isBool {
 		c.add(p.place, "when must be true or false, not %s", value{kind: kind}.describe())
 	}
+	c.schemaFits(p, func(k valueKind) string {
+		if k == isBool {
+			return ""
+		}
+		return "when must be true or false, not " + value{kind: k}.describe()
+	}, nil)
+	c.guards(p)
 	return p
 }
 

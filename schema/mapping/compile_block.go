@@ -117,6 +117,17 @@ func (c *compiler) columnProgram(x *expression, col *schema.Column) *program {
 		}
 		return ""
 	})
+	c.schemaFits(p, func(k valueKind) string {
+		if problem := typeProblem(col, k); problem != "" {
+			return "column " + col.LogicalName + " " + problem
+		}
+		return ""
+	}, func(v value) string {
+		if _, problem := columnLiteral(col, v); problem != "" {
+			return "column " + col.LogicalName + " " + problem
+		}
+		return ""
+	})
 	if kind, known := p.kind(); known {
 		if problem := typeProblem(col, kind); problem != "" {
 			c.add(p.place, "column %s %s", col.LogicalName, problem)

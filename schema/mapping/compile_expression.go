@@ -58,6 +58,7 @@ func (c *compiler) program(x *expression, column string) *program {
 	c.localDateCalls(p)
 	c.exactLiterals(p)
 	c.exampleHas(p)
+	c.schemaHas(p)
 	if len(c.problems) > before {
 		return nil
 	}

@@ -67,7 +67,7 @@ func sameExpression(a, b *expression) bool {
 // part compiles one entry.
 func (c *compiler) part(s *Spec) *Program {
 	p := &Program{operation: s.operation, wantResult: c.options.WantResult, at: s.at}
-	sub := &compiler{spec: s, catalog: c.catalog, options: c.options, env: c.env, written: map[string]place{}, example: c.example}
+	sub := &compiler{spec: s, catalog: c.catalog, options: c.options, env: c.env, written: map[string]place{}, example: c.example, schema: c.schema.copy()}
 	if s.each != nil {
 		p.each = sub.forEach(s.each)
 	}
@@ -91,6 +91,7 @@ func (c *compiler) forEach(x *expression) *program {
 	}
 	c.env = env
 	c.exampleItem(p)
+	c.schemaItem(p)
 	return p
 }
 

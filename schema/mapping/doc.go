@@ -109,6 +109,13 @@
 // With an example of the event's data (Options.Example), the places that a
 // mapping names must be there, and the values it copies must fit their columns.
 //
+// With a JSON Schema of the data (Options.Schema), the places that a mapping names must be
+// in it, those that it reads without a default must be required where anything is, and of a
+// value that is copied one kind and every listed value must fit. Places within the
+// macros of lists are not followed. Words that are not read (dataSchema lists those that
+// are), schemas of other documents and what is nested too deeply say nothing. Events are
+// not held against it.
+//
 // Lint says what is wrong whatever the tables are like.
 //
 // An expression is bounded by its length, its number of nodes, its nesting, and

@@ -88,6 +88,12 @@ func (c *compiler) findPart(x *expression, t *schema.Table, col *schema.Column) 
 		return problem
 	}
 	c.exampleFits(p, check)
+	c.schemaFits(p, func(k valueKind) string {
+		if k == isBool && col.Type == schema.TypeBoolean {
+			return ""
+		}
+		return scalarKind("a record is found by")(k)
+	}, check)
 	switch kind, known := p.kind(); {
 	case p.constant != nil && p.constant.kind == isNull:
 		c.add(p.place, "a record cannot be found by null")
