@@ -69,6 +69,7 @@ func (r *rig) budget() (left int64) {
 // TestADaysRequestsAreABound: both directions stop at it, what waits is neither lost
 // nor a dead letter, a restart does not forget it, and a larger one lets all go on.
 func TestADaysRequestsAreABound(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, budgetFlows, func(s *sim.Server) {
 		insert(t, s, "account", map[string]any{"name": "first"})
 	})

@@ -54,6 +54,7 @@ const alsoContacts = customerRoute + `
 func TestARouteWhoseKeyIsNotActiveIsHeldAloneAndStartsByItself(t *testing.T) {
 	for _, status := range []schema.KeyStatus{schema.KeyPending, schema.KeyInProgress, schema.KeyFailed} {
 		t.Run(string(status), func(t *testing.T) {
+			t.Parallel()
 			r := newRig(t, strings.Replace(alsoContacts, "start: all", "start: new", 1), func(s *sim.Server) { setKey(t, s, status) })
 			if err := r.bridge.Ready(); err != nil {
 				t.Errorf("a held route unreadies the bridge: %v", err)
@@ -86,6 +87,7 @@ func TestARouteIsHeldForTheKeyOfALookupToo(t *testing.T) {
 		"by ref": `'ref("account", {"accountnumber": data.parent})'`,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r := newRig(t, `
 inbound:
   streams: {ERP: {subjects: [erp.>]}}
@@ -110,6 +112,7 @@ inbound:
 }
 
 func TestAHeldRouteEndsWithTheBridge(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, customerRoute, func(s *sim.Server) { setKey(t, s, schema.KeyPending) })
 	r.inState("customers", "held")
 	r.restart(customerRoute)
@@ -148,6 +151,7 @@ func TestEveryPlaceThatLacksAKeyNamesTheWayOut(t *testing.T) {
 }
 
 func TestAHeldRouteIsCountedAndItsLogQuotesNothingOfTheServer(t *testing.T) {
+	t.Parallel()
 	var log safeBuffer
 	r := newRigWith(t, onlyStreams, sim.Options{KeyJobDelay: time.Millisecond}, func(s *sim.Server) {
 		for range 2 {
@@ -171,6 +175,7 @@ func TestAHeldRouteIsCountedAndItsLogQuotesNothingOfTheServer(t *testing.T) {
 }
 
 func TestAHeldRouteSaysThatItsKeyIsGone(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, customerRoute, func(s *sim.Server) { setKey(t, s, schema.KeyPending) })
 	var keys []schema.AlternateKey
 	alter := func(change func(*schema.Table)) {

@@ -22,6 +22,7 @@ nats: {urls: ["NATS"]}
 // a while: each message has its own end, each key its own order, and the requests
 // are far fewer than the messages.
 func TestBatchesKeepOneOutcomeForEachMessageAndTheOrderOfEachKey(t *testing.T) {
+	t.Parallel()
 	const messages, keys = 120, 29
 	faults := sim.NewFaults(1)
 	faults.Add(sim.Rule{Kind: sim.FaultLatency, Method: http.MethodPost, PathContains: "$batch", Delay: 50 * time.Millisecond})
@@ -76,6 +77,7 @@ func TestBatchesKeepOneOutcomeForEachMessageAndTheOrderOfEachKey(t *testing.T) {
 }
 
 func TestARouteJudgesACodeAsItsConfigurationSays(t *testing.T) {
+	t.Parallel()
 	faults := sim.NewFaults(1)
 	route := strings.Replace(customerRoute, "      table: account", "      verdicts: {0x80040265: retry}\n      table: account", 1)
 	r := newRigWith(t, route, sim.Options{Faults: faults}, nil)

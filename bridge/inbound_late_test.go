@@ -151,6 +151,7 @@ func (nowhere) Receipt(context.Context, *inbound.Receipt) error { return nil }
 // Every fault that leaves a write open, up to the bound of two minutes: cut before and
 // after it was made, never answered, and made long after the client gave up.
 func TestTenThousandLostAnswersLeaveNoOlderStateAndNoSecondRecord(t *testing.T) {
+	t.Parallel()
 	want := *ambiguousWrites
 	if testing.Short() {
 		want /= 10

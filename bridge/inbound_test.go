@@ -165,6 +165,7 @@ func TestReceiptsTellCreatedFromUpdated(t *testing.T) {
 }
 
 func TestAMessageIsNotAcknowledgedWhileCustomerEngagementIsAway(t *testing.T) {
+	t.Parallel()
 	faults := sim.NewFaults(1)
 	route := strings.Replace(customerRoute, "ack_wait: 5s", "ack_wait: 5s\n      ambiguity_bound: 1s", 1)
 	r := newRigWith(t, route, sim.Options{RecordWrites: true, Faults: faults}, nil)

@@ -20,6 +20,7 @@ outbound:
 `
 
 func TestChangesBecomeEventsByTheContract(t *testing.T) {
+	t.Parallel()
 	var first string
 	r := newRig(t, followAccounts, func(s *sim.Server) {
 		first = insert(t, s, "account", map[string]any{"name": "Contoso", "accountnumber": "ABC123"})
@@ -78,6 +79,7 @@ func TestChangesBecomeEventsByTheContract(t *testing.T) {
 }
 
 func TestARecordCreatedAndDeletedBetweenPollsLeavesNoEvent(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, strings.Replace(followAccounts, "100ms", bridge.Seldom("contoso"), 1), func(s *sim.Server) {
 		insert(t, s, "account", map[string]any{"name": "first"})
 	})
@@ -96,6 +98,7 @@ func TestARecordCreatedAndDeletedBetweenPollsLeavesNoEvent(t *testing.T) {
 }
 
 func TestARestartPublishesNothingTwice(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, followAccounts, func(s *sim.Server) {
 		for i := range 20 {
 			insert(t, s, "account", map[string]any{"name": fmt.Sprint(i)})
@@ -114,6 +117,7 @@ func TestARestartPublishesNothingTwice(t *testing.T) {
 }
 
 func TestBinaryModeIsASwitch(t *testing.T) {
+	t.Parallel()
 	var id string
 	r := newRig(t, strings.Replace(followAccounts, "poll:", "mode: binary, poll:", 1), func(s *sim.Server) {
 		id = insert(t, s, "account", map[string]any{"name": "Zürich 100%", "accountnumber": "Z1"})
@@ -142,6 +146,7 @@ func TestBinaryModeIsASwitch(t *testing.T) {
 }
 
 func TestATableLargerThanOneBatchArrivesWholeAndOnce(t *testing.T) {
+	t.Parallel()
 	const n = 2500 // one page of the Web API, three atomic batches
 	r := newRig(t, followAccounts, func(s *sim.Server) {
 		if err := s.Seed("account", n, func(i int) map[string]any { return map[string]any{"name": fmt.Sprint(i)} }); err != nil {

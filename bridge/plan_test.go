@@ -41,6 +41,7 @@ func planned(t *testing.T, ctx context.Context, o *bridge.Operator, kind string)
 const onlyStreams = "inbound: {routes: {}}\noutbound: {type_prefix: com.contoso.crm, tables: {contact: {columns: [lastname], poll: 1h}}}\n"
 
 func TestAKeyThatPlanShowsIsMadeByApplyAndTheRouteWrites(t *testing.T) {
+	t.Parallel()
 	r := newRigWith(t, onlyStreams, sim.Options{KeyJobDelay: 100 * time.Millisecond}, nil)
 	insert(t, r.sim, "account", map[string]any{"name": "x", "fax": "1"})
 	o := r.operator(faxRoute)
@@ -70,6 +71,7 @@ func TestAKeyThatPlanShowsIsMadeByApplyAndTheRouteWrites(t *testing.T) {
 }
 
 func TestAKeyThatFailsIsNamedWithItsCauseAndReactivatedOnRequest(t *testing.T) {
+	t.Parallel()
 	r := newRigWith(t, onlyStreams, sim.Options{KeyJobDelay: time.Millisecond}, nil)
 	var last string
 	for range 2 {

@@ -13,6 +13,7 @@ import (
 func TestAnExpiredTokenLosesNeitherChangesNorDeletes(t *testing.T) {
 	for _, mode := range []sim.ExpiredTokenMode{sim.ExpiredFault, sim.ExpiredDump} {
 		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
 			var ids []string
 			r := newRigWith(t, followAccounts, sim.Options{RecordWrites: true, ExpiredToken: mode}, func(s *sim.Server) {
 				for i := range 20 {

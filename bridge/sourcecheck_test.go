@@ -46,6 +46,7 @@ func (r *rig) resume(text string) {
 // Rows that a server's paging skips, in a load, in a round of changes and in a resync,
 // reach the stream all the same.
 func TestRowsThatMoveBetweenPagesAreNotLost(t *testing.T) {
+	t.Parallel()
 	faults := sim.NewFaults(1)
 	var ids []string
 	r := newRigWith(t, followSmallPages, sim.Options{Faults: faults, RecordWrites: true}, func(s *sim.Server) {
@@ -99,6 +100,7 @@ func TestRowsThatMoveBetweenPagesAreNotLost(t *testing.T) {
 // A resync over many gone records asks for them in a few requests, and a right that is
 // lost in the middle deletes none.
 func TestDeletesOfAResyncAreConfirmedInBatches(t *testing.T) {
+	t.Parallel()
 	faults := sim.NewFaults(1)
 	var ids []string
 	text := strings.Replace(followSmallPages, "page_size: 5", "page_size: 5000, max_deletes: 2000", 1)
@@ -141,6 +143,7 @@ func TestDeletesOfAResyncAreConfirmedInBatches(t *testing.T) {
 // A column that is secured and hidden reads as null without an error. It halts the
 // table, at the start and while it runs; no null is published in place of a value.
 func TestAHiddenColumnIsNeverPublishedAsNull(t *testing.T) {
+	t.Parallel()
 	var ids []string
 	secure := func(s *sim.Server, hidden bool) {
 		t.Helper()
@@ -240,6 +243,7 @@ func TestWhatIsTakenFromARunningTableHaltsItAndLosesNothing(t *testing.T) {
 // halts. With the column out of the configuration a new epoch begins; what has not
 // changed otherwise is published without it, and nothing is deleted but what is gone.
 func TestADroppedColumnHaltsTheTableUntilItIsOutOfTheConfiguration(t *testing.T) {
+	t.Parallel()
 	var ids []string
 	r := newRig(t, followSmallPages, func(s *sim.Server) { ids = manyAccounts(t, s, 8) })
 	next := r.events("crm.contoso.account.>")
