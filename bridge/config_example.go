@@ -11,15 +11,22 @@ import (
 	"cebridge/inbound"
 )
 
-// example reads a route's sample of an event: the JSON itself, or the name of a file
-// with it, from the directory of the configuration. Of a CloudEvent only the data count.
+// example reads a route's sample of an event: written out as a mapping, or as JSON, or the
+// name of a file with that, from the directory of the configuration. Of a CloudEvent only
+// the data count.
 func (r *reader) example(m *yamltree.Map, format inbound.Format) []byte {
-	text := strings.TrimSpace(m.String("example", ""))
-	if text == "" {
+	var data []byte
+	var text string
+	if m.IsMap("example") {
+		data = m.JSON("example")
+	} else {
+		text = strings.TrimSpace(m.String("example", ""))
+		data = []byte(text)
+	}
+	if len(data) == 0 {
 		return nil
 	}
-	data := []byte(text)
-	if !strings.ContainsAny(text[:1], "{[") {
+	if text != "" && !strings.ContainsAny(text[:1], "{[") {
 		path := text
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(filepath.Dir(r.doc.File), path)

@@ -76,6 +76,8 @@ func (s *outlined) fields(e *yamltree.Entry) object {
 			schema := object{}
 			if ref := s.foreign[f.Name]; ref != "" {
 				schema["$ref"] = ref
+			} else if slices.ContainsFunc(f.Forms, func(o yamltree.Form) bool { return o.Kind == yamltree.Text }) {
+				schema["type"] = []string{"string", "object", "null"} // data, or a text that stands for it
 			}
 			properties[f.Name] = s.meaning(f, schema)
 			if f.Name == "writes" {

@@ -64,6 +64,7 @@ inbound:
       when: |
         type == "a" &&
           data.x != "$${"
+      example: {x: {y: [1.50, "07"], $$: "$${x}"}, items: [], guid: 0000000a-0000-0000-0000-00000000000b}
       writes:
         - for_each: data.items
           table: account
