@@ -31,54 +31,69 @@ const (
 
 // Last implements outbound.Log. fn gets only messages of answers that were proven
 // complete and fresh when they were read; if a later one is not, Last fails and what
-// fn got is void. Memory is bounded by one page: 8 MiB and one message.
+// fn got is void. While fn works, the next chunk is on its way. Memory is bounded by two
+// pages, each 8 MiB and one message.
 func (l *Log) Last(ctx context.Context, fenceSubject string, fence uint64, subjects []string, fn func(outbound.Stored) error) error {
 	if err := checkSubject(fenceSubject); err != nil {
 		return fmt.Errorf("read the last messages: %w", err)
 	}
-	for start := 0; start == 0 || start < len(subjects); {
-		end, err := l.chunk(subjects, start)
-		if err != nil {
+	for _, subject := range subjects {
+		if err := checkSubject(subject); err != nil {
 			return fmt.Errorf("read the last messages: %w", err)
 		}
-		part := make([]string, 0, end-start+1)
-		part = append(append(part, subjects[start:end]...), fenceSubject)
-		r := lastReader{l: l, subjects: part, fenceSubject: fenceSubject, fence: fence, fn: fn}
-		if err := r.read(ctx); err != nil {
-			return l.readError(ctx, fmt.Sprintf("read the last messages of %d subjects of stream %s", len(part)-1, l.stream), err)
-		}
-		if end == len(subjects) {
-			break
-		}
-		start = end
 	}
-	return nil
+	r := l.lastReader(subjects, 0, fenceSubject, fence, fn)
+	for {
+		var ahead *lastReader
+		err := r.read(ctx, func() {
+			if r.end < len(subjects) {
+				ahead = l.lastReader(subjects, r.end, fenceSubject, fence, fn)
+			}
+		})
+		if err != nil {
+			ahead.drop()
+			return l.readError(ctx, fmt.Sprintf("read the last messages of %d subjects of stream %s", len(r.subjects)-1, l.stream), err)
+		}
+		if ahead == nil {
+			return nil
+		}
+		r = ahead
+	}
+}
+
+// lastReader begins to read the chunk that begins at start: its first page is asked for.
+func (l *Log) lastReader(subjects []string, start int, fenceSubject string, fence uint64, fn func(outbound.Stored) error) *lastReader {
+	r := &lastReader{l: l, fenceSubject: fenceSubject, fence: fence, fn: fn, end: l.chunk(subjects, start)}
+	r.subjects = append(append(make([]string, 0, r.end-start+1), subjects[start:r.end]...), fenceSubject)
+	r.asked, r.err = r.ask(0)
+	return r
 }
 
 // chunk ends the chunk that begins at start: bounded by subjects and, for servers
 // with a small maximum, by the bytes of the request.
-func (l *Log) chunk(subjects []string, start int) (end int, err error) {
+func (l *Log) chunk(subjects []string, start int) (end int) {
 	room := min(int(l.c.nc.MaxPayload())/2, 512<<10)
 	for end = start; end < len(subjects) && end-start < chunkSubjects; end++ {
-		if err := checkSubject(subjects[end]); err != nil {
-			return 0, err
-		}
 		if room -= len(subjects[end]) + 3; room < 0 && end > start {
 			break
 		}
 	}
-	return end, nil
+	return end
 }
 
 // lastReader reads one chunk, page by page.
 type lastReader struct {
 	l            *Log
 	subjects     []string
+	end          int // of the chunk
 	fenceSubject string
 	fence        uint64
 	fn           func(outbound.Stored) error
 
 	seen uint64 // the fence subject's sequence as read, 0 for none
+	// asked is the request whose answer was not read yet; err is why there is none.
+	asked *pageRequest
+	err   error
 }
 
 // multiLast is the request body of a direct read of the last messages of subjects.
@@ -98,29 +113,31 @@ type page struct {
 	none     bool   // no subject has any message
 }
 
-func (r *lastReader) read(ctx context.Context) error {
-	next := uint64(0)
+// read reads the chunk. It calls ended when the last page is here, before fn gets it.
+func (r *lastReader) read(ctx context.Context, ended func()) error {
+	if r.err != nil {
+		return r.err
+	}
 	for {
-		p, err := r.freshPage(ctx, next)
+		p, err := r.freshPage(ctx)
 		if err != nil {
 			return err
 		}
-		for _, m := range p.messages {
-			if m.Subject == r.fenceSubject {
-				r.seen = m.Sequence
-				continue
+		more := !p.none && p.pending > 0 && len(p.messages) > 0
+		if more {
+			if r.asked, err = r.ask(p.last + 1); err != nil {
+				return err
 			}
-			if err := r.fn(m); err != nil {
-				return &callerError{err}
-			}
+		} else {
+			ended()
 		}
-		if r.seen > r.fence {
-			return fmt.Errorf("%w: %s is at sequence %d, not %d", outbound.ErrFenced, r.fenceSubject, r.seen, r.fence)
+		if err := r.take(p); err != nil {
+			r.drop()
+			return err
 		}
-		if p.none || p.pending == 0 || len(p.messages) == 0 {
+		if !more {
 			break
 		}
-		next = p.last + 1
 	}
 	if r.seen == r.fence {
 		return nil
@@ -131,17 +148,37 @@ func (r *lastReader) read(ctx context.Context) error {
 	return fmt.Errorf("%w: %s is at sequence %d, %d was expected", outbound.ErrStale, r.fenceSubject, r.seen, r.fence)
 }
 
+// take hands a page on.
+func (r *lastReader) take(p *page) error {
+	for _, m := range p.messages {
+		if m.Subject == r.fenceSubject {
+			r.seen = m.Sequence
+			continue
+		}
+		if err := r.fn(m); err != nil {
+			return &callerError{err}
+		}
+	}
+	if r.seen > r.fence {
+		return fmt.Errorf("%w: %s is at sequence %d, not %d", outbound.ErrFenced, r.fenceSubject, r.seen, r.fence)
+	}
+	return nil
+}
+
 // callerError is what fn returned: it passes through without a verdict of ours.
 type callerError struct{ err error }
 
 func (e *callerError) Error() string { return e.err.Error() }
 func (e *callerError) Unwrap() error { return e.err }
 
-// freshPage asks until a replica answers that has the fence's sequence.
-func (r *lastReader) freshPage(ctx context.Context, next uint64) (*page, error) {
+// freshPage reads the page that was asked for, and asks again until a replica answers
+// that has the fence's sequence.
+func (r *lastReader) freshPage(ctx context.Context) (*page, error) {
 	wait := staleWait
 	for try := 1; ; try++ {
-		p, err := r.page(ctx, next)
+		asked := r.asked
+		r.asked = nil
+		p, err := asked.answer(ctx, r.l.c)
 		if err != nil {
 			return nil, err
 		}
@@ -160,29 +197,55 @@ func (r *lastReader) freshPage(ctx context.Context, next uint64) (*page, error) 
 		case <-timer.C:
 		}
 		wait *= 2
+		if r.asked, err = r.ask(asked.next); err != nil {
+			return nil, err
+		}
 	}
 }
 
-// page reads one answer to its end.
-func (r *lastReader) page(ctx context.Context, next uint64) (*page, error) {
+// drop gives up the request whose answer was not read, if there is one.
+func (r *lastReader) drop() {
+	if r != nil && r.asked != nil {
+		r.asked.drop()
+		r.asked = nil
+	}
+}
+
+// pageRequest is a page on its way.
+type pageRequest struct {
+	next    uint64 // the least sequence that it shows
+	started time.Time
+	session *session
+	sub     *nats.Subscription
+	in      chan *nats.Msg
+}
+
+// ask asks for the page that begins at sequence next.
+func (r *lastReader) ask(next uint64) (*pageRequest, error) {
 	body, err := json.Marshal(multiLast{Subjects: r.subjects, MaxBytes: pageBytes, Seq: next})
 	if err != nil {
 		return nil, err
 	}
 	nc := r.l.c.nc
-	started, session := time.Now(), r.l.c.session.Load()
 	inbox := nc.NewInbox()
 	// Room for the largest answer, so that the client never drops a message of it.
-	in := make(chan *nats.Msg, 1100)
-	sub, err := nc.ChanSubscribe(inbox, in)
-	if err != nil {
+	q := &pageRequest{next: next, started: time.Now(), session: r.l.c.session.Load(), in: make(chan *nats.Msg, 1100)}
+	if q.sub, err = nc.ChanSubscribe(inbox, q.in); err != nil {
 		return nil, err
 	}
-	// It fails only on a closed connection, where there is nothing to undo.
-	defer func() { _ = sub.Unsubscribe() }()
 	if err := nc.PublishRequest(apiPrefix+"DIRECT.GET."+r.l.stream, inbox, body); err != nil {
+		q.drop()
 		return nil, err
 	}
+	return q, nil
+}
+
+// drop fails only on a closed connection, where there is nothing to undo.
+func (q *pageRequest) drop() { _ = q.sub.Unsubscribe() }
+
+// answer reads the page to its end.
+func (q *pageRequest) answer(ctx context.Context, c *Conn) (*page, error) {
+	defer q.drop()
 	idle := time.NewTimer(pageIdle)
 	defer idle.Stop()
 	p := &page{}
@@ -190,11 +253,11 @@ func (r *lastReader) page(ctx context.Context, next uint64) (*page, error) {
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-session.ctx.Done():
+		case <-q.session.ctx.Done():
 			return nil, errBrokenConnection
 		case <-idle.C:
-			return nil, r.l.c.explain(nats.ErrTimeout, started)
-		case m := <-in:
+			return nil, c.explain(nats.ErrTimeout, q.started)
+		case m := <-q.in:
 			done, err := p.add(m)
 			if done || err != nil {
 				return p, err
