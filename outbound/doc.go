@@ -32,7 +32,7 @@
 // record, the highest version wins), compared with the last event of each record,
 // encoded, and committed in batches, the checkpoint last. The next page is fetched
 // meanwhile, and a batch is encoded while the one before is being stored; at most
-// two pages and two batches are in memory.
+// two pages and two batches are in memory. A row's text is let go once its event is made.
 //
 //	fetch ──> fold ──> compare ──> encode ──> commit (fenced) ──> position moves
 //	             Last, at our fence ┘                └ unknown? read the checkpoint

@@ -111,8 +111,9 @@
 // body included: Config.Timeout; waiting for a slot or for the server's leave
 // does not count and ends with the caller's context. Bytes after decompression:
 // Config.MaxPageBytes and MaxBodyBytes, 64 KiB of a failed answer, 256 KiB of a
-// header. Nesting: 64. Remembered searches: 4,096, the least used go; keys and their records: 4,096, likewise. Rows a page: 100,000. A page takes one allocation for its
-// rows, as large as the answer, beside the raw bytes, which are pooled.
+// header. Nesting: 64. Remembered searches: 4,096, the least used go; keys and their records: 4,096, likewise. Rows a page: 100,000. A page is taken apart
+// while it arrives: in memory are its rows, in pieces of at most 256 KiB or one row, and of
+// the raw bytes no more than one row.
 //
 // # Rehearsals
 //
