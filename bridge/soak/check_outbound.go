@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// outbound checks O1 to O12.
+// outbound checks O1 to O13.
 func (c *checker) outbound() {
 	s := readSource(c.h)
 	c.batches()
@@ -96,6 +96,10 @@ func (c *checker) events(s *source) (map[recordID]Event, map[string]int) {
 			c.fail("O12", "the event at sequence %d has id %s and source %s, not %s and %s/%s", e.Sequence, e.EventID, e.Source, want, c.h.Source, e.Table)
 		}
 		last[r] = e
+		c.aside(s, e)
+		if e.Lost != "" {
+			continue // what it says is not known
+		}
 		if e.Change == deletedChange {
 			c.deletion(s, r, e)
 			continue

@@ -9,7 +9,7 @@
 // a checkpoint replaces the one before it, and a compacted stream would hide
 // duplicates. A recording with a hole is a violation. The tables differ in what they
 // promise: contacts have a filter and only_changes, the tokens of regions expire now and
-// then. The checker knows nothing of the bridge. Its rules:
+// then, accounts state the key of a lookup, and some of them are put into the object store. The checker knows nothing of the bridge. Its rules:
 //
 //	O1 completeness    every live record's last version, or its content where that is
 //	                   promised, is the last event of the record
@@ -25,6 +25,8 @@
 //	O10 no null        no column is null that had a value; nobody is deleted who never was
 //	O11 isolation      O1 and O4 for other tables while one is halted
 //	O12 identity       id and source follow from table, record, version, kind and epoch
+//	O13 aside          the data of an event that is kept apart is there and is its own; references
+//	                   name what the row points at, with a key that the target had
 //	I1 no early ack    a settled message was accepted by Customer Engagement or is a dead letter
 //	I2 nothing lost    every message is settled in the end
 //	I3 last writer     each record shows the newest message of its key

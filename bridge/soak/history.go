@@ -35,6 +35,16 @@ type Followed struct {
 	// published columns but Ignore has no event.
 	OnlyChanges bool
 	Ignore      []string
+	// References are the lookups, by logical name, of which events state a key.
+	References map[string]Reference
+	// Above is the size above which the data of an event is put aside; 0 for never.
+	Above int
+}
+
+// Reference is one lookup that points at the records of one followed table.
+type Reference struct {
+	// Read is the lookup's column, Table where it points, Key a column there.
+	Read, Table, Key string
 }
 
 // Mark is what befell the source between two commits.
@@ -94,6 +104,18 @@ type Event struct {
 	Change   string
 	Reason   string
 	Record   map[string]json.RawMessage
+	// Size is what the event takes in the stream. DataRef says where its data is instead,
+	// and Lost what is wrong with the data there.
+	Size          int
+	DataRef, Lost string
+	References    map[string]Referenced
+}
+
+// Referenced is what an event states of the target of a lookup.
+type Referenced struct {
+	Table string                     `json:"table"`
+	ID    string                     `json:"id"`
+	Key   map[string]json.RawMessage `json:"key"`
 }
 
 // Sent is one inbound message: its key, and its place in the order of that key.

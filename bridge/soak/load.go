@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,6 +22,10 @@ const (
 	route         = "soak"
 	org           = "soak"
 	keys          = 40
+
+	// above is the size of an event above which its data is put aside: those of accounts
+	// with a description are larger.
+	above = 2048
 )
 
 // configText is the configuration of the bridge under test. The stream keeps
@@ -38,8 +43,13 @@ stream:
   history_per_record: -1
 outbound:
   type_prefix: com.contoso.crm
+  claim_check: {above: %d}
   tables:
-    account: {columns: [name, accountnumber, numberofemployees, telephone1], poll: 100ms, page_size: %d}
+    account:
+      columns: [name, accountnumber, numberofemployees, telephone1, description, primarycontactid]
+      references: {primarycontactid: [emailaddress1]}
+      poll: 100ms
+      page_size: %d
     contact:
       columns: [firstname, lastname, emailaddress1]
       poll: 100ms
@@ -57,7 +67,7 @@ inbound:
       table: account
       key: {accountnumber: data.key}
       columns: {name: data.name, numberofemployees: data.order}
-`, org, webapi, nats, page, page, route, sourceStream)
+`, org, webapi, nats, above, page, page, route, sourceStream)
 }
 
 func (r *run) seedRecords() error {
@@ -81,13 +91,52 @@ type crop struct {
 	table, column string
 	ids           []string
 	most          int // more are not made; 0 is no bound
+	// extra are columns beside that one, of a record that is made or changed.
+	extra func(n int, made bool) map[string]any
+}
+
+// write are the columns of a record with a value.
+func (c *crop) write(value string, n int, made bool) map[string]any {
+	row := map[string]any{c.column: value}
+	if c.extra != nil {
+		maps.Copy(row, c.extra(n, made))
+	}
+	return row
+}
+
+// personal gives contacts the address that references state.
+func personal(n int, made bool) map[string]any {
+	if !made {
+		return nil
+	}
+	return map[string]any{"emailaddress1": fmt.Sprintf("c%d@contoso.com", n)}
+}
+
+// pointing gives accounts a primary contact out of the living ones, or none, and makes some
+// of them large.
+func pointing(rnd *rand.Rand, contacts *crop) func(n int, made bool) map[string]any {
+	return func(n int, _ bool) map[string]any {
+		row := map[string]any{}
+		switch roll := rnd.IntN(12); {
+		case roll < 4 && len(contacts.ids) > 0:
+			row["primarycontactid@odata.bind"] = "/contacts(" + contacts.ids[rnd.IntN(len(contacts.ids))] + ")"
+		case roll == 4:
+			row["primarycontactid@odata.bind"] = nil
+		case roll == 5:
+			row["description"] = fmt.Sprint(n, " ", strings.Repeat("large ", 300))
+		case roll == 6:
+			row["description"] = nil
+		}
+		return row
+	}
 }
 
 // changeRecords creates, updates and deletes records that no message touches, Rate of
 // them in a second. The small table's tokens expire now and then.
 func (r *run) changeRecords(ctx context.Context) error {
 	rnd := rand.New(rand.NewPCG(r.o.Seed, 1))
-	accounts, contacts := &crop{table: "account", column: "name"}, &crop{table: "contact", column: "lastname"}
+	contacts := &crop{table: "contact", column: "lastname", extra: personal}
+	accounts := &crop{table: "account", column: "name", extra: pointing(rnd, contacts)}
 	regions := &crop{table: "new_region", column: "new_name", most: 40}
 	began := time.Now()
 	tick := time.NewTicker(4 * time.Millisecond)
@@ -117,11 +166,11 @@ func (r *run) change(rnd *rand.Rand, c *crop, n int) error {
 	full := c.most > 0 && len(c.ids) >= c.most
 	switch roll := rnd.IntN(10); {
 	case len(c.ids) == 0 || roll < 5 && !full:
-		id, err := r.sim.Insert(c.table, map[string]any{c.column: fmt.Sprintf("made %d", n)})
+		id, err := r.sim.Insert(c.table, c.write(fmt.Sprintf("made %d", n), n, true))
 		c.ids = append(c.ids, id)
 		return err
 	case roll < 7:
-		return r.sim.Update(c.table, c.ids[rnd.IntN(len(c.ids))], map[string]any{c.column: fmt.Sprintf("changed %d", n)})
+		return r.sim.Update(c.table, c.ids[rnd.IntN(len(c.ids))], c.write(fmt.Sprintf("changed %d", n), n, false))
 	case roll < 8 || n%2 == 0: // mostly the value that the record has had before
 		return r.sim.Update(c.table, c.ids[rnd.IntN(len(c.ids))], map[string]any{c.column: fmt.Sprintf("changed %d", n%20)})
 	}

@@ -2,6 +2,8 @@ package soak
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -25,9 +27,11 @@ const recordPrefix = "soak-record"
 // replace each other there: who reads the stream afterwards sees the last alone.
 type recorder struct {
 	names schema.Names
-	sub   *nats.Subscription
-	mu    sync.Mutex
-	list  []Event
+	// payloads is where the data of large events is, nil when there is none.
+	payloads outbound.Payloads
+	sub      *nats.Subscription
+	mu       sync.Mutex
+	list     []Event
 	// records counts the events of records among them.
 	records int
 	err     error
@@ -51,7 +55,7 @@ func record(ctx context.Context, conn *jet.Conn, names schema.Names) (*recorder,
 	}
 	cfg := s.CachedInfo().Config
 	cfg.RePublish = &jetstream.RePublish{Source: ">", Destination: recordPrefix + ".>"}
-	r := &recorder{names: names}
+	r := &recorder{names: names, payloads: conn.Payloads(names.EventStream()+"_DATA", conn.Log(names.EventStream()), above)}
 	if r.sub, err = conn.NATS().Subscribe(recordPrefix+".>", r.take); err != nil {
 		return nil, err
 	}
@@ -71,7 +75,7 @@ func (r *recorder) take(m *nats.Msg) {
 	seq, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
 	var e Event
 	if err == nil {
-		e, err = eventOf(r.names, outbound.Stored{
+		e, err = r.eventOf(outbound.Stored{
 			Subject: strings.TrimPrefix(m.Subject, recordPrefix+"."), Sequence: seq, Header: m.Header, Data: m.Data,
 		})
 	}
@@ -103,7 +107,8 @@ func (r *recorder) until(ctx context.Context, last uint64) (list []Event, record
 }
 
 // eventOf reads one message of the event stream.
-func eventOf(names schema.Names, m outbound.Stored) (Event, error) {
+func (r *recorder) eventOf(m outbound.Stored) (Event, error) {
+	names := r.names
 	e := Event{Kind: Other, Sequence: m.Sequence, Batch: one(m.Header, "Nats-Batch-Id")}
 	if e.Batch != "" {
 		place, err := strconv.ParseUint(one(m.Header, "Nats-Batch-Sequence"), 10, 64)
@@ -127,7 +132,7 @@ func eventOf(names schema.Names, m outbound.Stored) (Event, error) {
 		}
 		if id, ok := names.RecordID(table, m.Subject); ok {
 			e.Kind, e.Table, e.ID = Record, table, id
-			return e, e.read(m)
+			return e, e.read(m, r.payloads)
 		}
 	}
 	return e, nil
@@ -141,29 +146,77 @@ func one(h map[string][]string, name string) string {
 }
 
 // read fills in what a record event says.
-func (e *Event) read(m outbound.Stored) error {
+func (e *Event) read(m outbound.Stored, payloads outbound.Payloads) error {
 	p, err := event.ReadHeader(m.Header)
 	if err != nil {
 		return err
 	}
 	e.Version, e.Epoch, e.Change = p.Version, p.Epoch, string(p.Change)
 	var envelope struct {
-		ID       string `json:"id"`
-		Source   string `json:"source"`
-		Previous string `json:"previousversion"`
-		Reason   string `json:"reason"`
-		Data     struct {
-			Record map[string]json.RawMessage `json:"record"`
-		} `json:"data"`
+		ID       string          `json:"id"`
+		Source   string          `json:"source"`
+		Previous string          `json:"previousversion"`
+		Reason   string          `json:"reason"`
+		DataRef  string          `json:"dataref"`
+		Data     json.RawMessage `json:"data"`
 	}
 	if err := json.Unmarshal(m.Data, &envelope); err != nil {
 		return err
 	}
 	e.EventID, e.Source, e.Previous, e.Reason = envelope.ID, envelope.Source, envelope.Previous, envelope.Reason
-	if envelope.Data.Record != nil {
-		e.Record = pickColumns(envelope.Data.Record, followed[e.Table].Columns)
+	e.Size, e.DataRef = len(m.Data), envelope.DataRef
+	data := envelope.Data
+	if e.DataRef != "" {
+		if data, e.Lost = fetch(payloads, e.DataRef); e.Lost != "" {
+			return nil
+		}
+	}
+	var body struct {
+		Record     map[string]json.RawMessage `json:"record"`
+		References map[string]Referenced      `json:"references"`
+	}
+	if len(data) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(data, &body); err != nil {
+		return err
+	}
+	e.References = body.References
+	if body.Record != nil {
+		e.Record = pickColumns(body.Record, followed[e.Table].Columns)
+		for name, v := range e.Record {
+			e.Record[name] = short(v)
+		}
 	}
 	return nil
+}
+
+// fetch reads what an event refers to, and says what is wrong with it: the name of an
+// object ends in the digest of its content.
+func fetch(payloads outbound.Payloads, ref string) (data []byte, lost string) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	data, err := payloads.Get(ctx, ref)
+	if err != nil {
+		return nil, err.Error()
+	}
+	sum := sha256.Sum256(data)
+	if want := ref[strings.LastIndexByte(ref, '/')+1:]; hex.EncodeToString(sum[:8]) != want {
+		return nil, "its content is not what its name says"
+	}
+	return data, ""
+}
+
+// longest is the size of a value that a history keeps as it is.
+const longest = 200
+
+// short stands for a long value in a history of millions: its digest.
+func short(v json.RawMessage) json.RawMessage {
+	if len(v) <= longest {
+		return v
+	}
+	sum := sha256.Sum256(v)
+	return json.RawMessage(`"sha256:` + hex.EncodeToString(sum[:]) + `"`)
 }
 
 // pickColumns keeps what the checker looks at: a history of millions has to fit.

@@ -51,6 +51,8 @@ type Report struct {
 	Events     int            `json:"events"`
 	Stored     int            `json:"stored"` // messages of the event stream, checkpoints and all
 	Expired    int            `json:"expired"`
+	Aside      int            `json:"aside"`      // events whose data is in the object store
+	References int            `json:"references"` // events that state the key of a lookup's target
 	Messages   int            `json:"messages"`
 	Dead       int            `json:"dead_letters"`
 	Faults     map[string]int `json:"faults"`
@@ -85,8 +87,15 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		Stored: len(h.Events), Messages: len(h.Sent), Dead: len(h.Dead), Faults: r.faults.Counts(), Violations: Check(h),
 	}
 	for _, e := range h.Events {
-		if e.Kind == Record {
-			rep.Events++
+		if e.Kind != Record {
+			continue
+		}
+		rep.Events++
+		if e.DataRef != "" {
+			rep.Aside++
+		}
+		if len(e.References) > 0 {
+			rep.References++
 		}
 	}
 	for _, w := range h.Writes {

@@ -14,7 +14,11 @@ import (
 
 // followed lists the tables as configText publishes them.
 var followed = map[string]Followed{
-	"account":    {Columns: []string{"name", "accountnumber", "numberofemployees", "telephone1"}},
+	"account": {
+		Columns:    []string{"name", "accountnumber", "numberofemployees", "telephone1", "description", "_primarycontactid_value"},
+		References: map[string]Reference{"primarycontactid": {Read: "_primarycontactid_value", Table: "contact", Key: "emailaddress1"}},
+		Above:      above,
+	},
 	"contact":    {Columns: []string{"firstname", "lastname", "emailaddress1"}, Keep: kept, OnlyChanges: true},
 	"new_region": {Columns: []string{"new_name", "new_code"}},
 }
@@ -150,7 +154,7 @@ func writeOf(e sim.LogEntry) (Write, error) {
 		if err != nil {
 			return w, fmt.Errorf("write log entry %d: %w", e.Seq, err)
 		}
-		w.Columns[name] = raw
+		w.Columns[name] = short(raw)
 	}
 	return w, nil
 }

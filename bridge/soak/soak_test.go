@@ -66,6 +66,9 @@ func soaked(t *testing.T, o Options) {
 	if !testing.Short() && report.Expired == 0 {
 		t.Error("no token ever expired")
 	}
+	if !testing.Short() && (report.Aside == 0 || report.References == 0) {
+		t.Errorf("%d events were put aside, %d stated a reference", report.Aside, report.References)
+	}
 	if len(report.Faults) == 0 {
 		t.Error("no scripted fault ever fired")
 	}
