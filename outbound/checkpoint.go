@@ -105,6 +105,8 @@ type Resync struct {
 	Deleted int `json:"deleted,omitempty"`
 	// Loading: it took over an initial load, so unknown records are loaded.
 	Loading bool `json:"loading,omitempty"`
+	// Restarts counts the processes that took it over within its read, and read anew.
+	Restarts int `json:"restarts,omitempty"`
 }
 
 // OlderLink is a delta link with a time and a version that its token is not older

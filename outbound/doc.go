@@ -133,7 +133,13 @@
 // What the read met is kept as a set of stream sequences, at most two bytes for a
 // record; candidates are those whose last event is not later than the fence at which
 // the read began. The set is lost in a crash: the read begins anew, and the compare
-// skips what it published. Nothing is deleted once more than MaxDeletes are found to
+// skips what it published. Such restarts are counted (Resync.Restarts, failure
+// resync_restarted): where no process ever lives as long as a read takes, it never ends.
+// It is not kept in the stream: of a large table it does not fit into a checkpoint, and as
+// messages of its own it would have to be stored with every page. Nor is the page's link
+// enough: a read that went on from it would take every record of the pages before for one
+// that was not met. A list of all ids could tell these (Lister), against the last events
+// of all of them, which is the same reading over again. Nothing is deleted once more than MaxDeletes are found to
 // be gone or to have left the filter, those before a crash included: the table halts
 // until Resync(true). A candidate is gone only by the source's own word about that
 // record (Confirmer, 500 at a time); a missing right or an answer that is not whole is

@@ -45,6 +45,7 @@ const (
 	failBadPage       = "bad_page"
 	failSecured       = "column_secured"
 	failRecount       = "recount"
+	failRestarted     = "resync_restarted"
 	failOther         = "other"
 )
 

@@ -219,7 +219,9 @@ func (w *Worker) due(s *session, next *Checkpoint, now time.Time) bool {
 	case s.stored.Phase != next.Phase, s.stored.Paused != next.Paused:
 		return true // the first checkpoint, the load ended, or a pause did
 	case next.Phase == PhaseResyncing:
-		return false // a pass begins anew after a crash
+		// A pass begins anew after a crash; that it did must be known once, and that it
+		// began to read: only then does the next process count itself.
+		return s.stored.Page == 0 || s.stored.Resync.Restarts != next.Resync.Restarts
 	case next.RoundStart != nil:
 		return age >= progressEvery
 	case s.stored.RoundStart != nil:

@@ -321,6 +321,45 @@ func TestALiveRecordThatAResyncMissedIsNotDeleted(t *testing.T) {
 	})
 }
 
+func TestTheRestartsOfAResyncAreCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(30)
+		stop := start(t, r.worker(t))
+		pass(time.Minute)
+		stop()
+		r.crm.expire(false)
+		r.crm.set(nil, func() time.Duration { return time.Second })
+		for range 3 { // each life sees some pages of seven
+			stop := start(t, r.worker(t))
+			pass(4 * time.Second)
+			stop()
+		}
+		start(t, r.worker(t))
+		pass(5 * time.Minute)
+		r.check(t)
+		restarts := -1
+		for _, m := range r.stream.snapshot() {
+			var n struct {
+				Type string
+				Data struct{ Restarts *int }
+			}
+			if m.Subject != testNames().Notice("account") {
+				continue
+			}
+			if err := json.Unmarshal(m.Data, &n); err != nil {
+				t.Fatal(err)
+			}
+			if n.Data.Restarts != nil {
+				restarts = *n.Data.Restarts
+			}
+		}
+		if restarts != 3 {
+			t.Errorf("the notice of the end counts %d restarts, want 3", restarts)
+		}
+	})
+}
+
 // A scan that began at a replica that lagged shows an older event of a record before the
 // last one. It counts as one delete, and is one.
 func TestARecordThatAScanShowsTwiceIsDeletedOnce(t *testing.T) {

@@ -103,6 +103,14 @@ func (w *Worker) open(ctx context.Context) (*session, error) {
 	s := &session{held: seq, stored: *c, at: *c}
 	if c.Phase == PhaseResyncing {
 		// What the pass had met is forgotten: begin it anew.
+		if c.Page > 0 {
+			again := *c.Resync
+			again.Restarts++
+			s.at.Resync = &again
+			w.measures.failure(ctx, failRestarted)
+			w.logger.Warn("outbound: a resync was interrupted and reads the table again from its start; "+
+				"it ends once a process lives as long as that takes", "restarts", again.Restarts, "pages", c.Page)
+		}
 		s.at.Link, s.at.Page, s.at.Rows, s.at.RoundStart, s.at.Began = "", 0, 0, nil, time.Time{}
 	}
 	w.show(&s.at)

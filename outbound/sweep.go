@@ -223,7 +223,7 @@ func (w *Worker) endResync(ctx context.Context, s *session, f *fetching, last *p
 	if err != nil {
 		return nil, err
 	}
-	m, err := w.notice(noticeFinished, &s.at, map[string]any{"rows": rows, "deleted": deleted,
+	m, err := w.notice(noticeFinished, &s.at, map[string]any{"rows": rows, "deleted": deleted, "restarts": s.at.Resync.Restarts,
 		"seconds": time.Since(s.at.Resync.Began).Round(time.Second).Seconds()})
 	if err != nil {
 		return nil, err
