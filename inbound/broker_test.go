@@ -193,7 +193,11 @@ func (b *broker) deliver(c *client, seq uint64, now time.Time) Delivery {
 	if c.noNumbers {
 		m.Number = 0
 	}
-	return &delivery{c: c, m: &m}
+	d := &delivery{c: c, m: &m}
+	if seq%2 == 0 { // both kinds in every test
+		return laterDelivery{d}
+	}
+	return d
 }
 
 func (c *client) State(ctx context.Context) (FeedState, error) {
@@ -252,6 +256,13 @@ func (d *delivery) Ack(ctx context.Context) error {
 		return errors.New("ack: no confirmation")
 	}
 	return nil
+}
+
+// laterDelivery is a delivery whose confirmation comes by itself.
+type laterDelivery struct{ *delivery }
+
+func (d laterDelivery) AckLater(ctx context.Context, then Acked) {
+	go func() { then.Acked(d.Ack(ctx)) }()
 }
 
 func (d *delivery) Extend() error {

@@ -1,7 +1,8 @@
 package inbound
 
-// maxIdle bounds the goroutines that wait for work.
-const maxIdle = 128
+// maxIdle bounds the goroutines that wait for work. What their stacks grew to is given
+// back by the garbage collector when they have waited for a while.
+const maxIdle = 1024
 
 // begin works on a message, which is the first of all its lanes or has none, and on
 // what waits for it. A goroutine that has done so before takes it if there is one: its

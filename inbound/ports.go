@@ -43,6 +43,18 @@ type Delivery interface {
 	Extend() error
 }
 
+// Later is a Delivery whose confirmation nobody has to wait for in a goroutine of its
+// own, which is a good part of what an acknowledgement costs. A Delivery that is none is
+// acknowledged with Ack.
+type Later interface {
+	// AckLater is Ack, whose outcome it tells to then: once, soon after ctx ended at the
+	// latest, from any goroutine, perhaps before it returns itself.
+	AckLater(ctx context.Context, then Acked)
+}
+
+// Acked is told how an acknowledgement ended. It does not block.
+type Acked interface{ Acked(err error) }
+
 // Feed hands out a route's messages.
 type Feed interface {
 	// Run calls handle for each delivery, one at a time, until ctx ends or the

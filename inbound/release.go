@@ -50,7 +50,7 @@ func (s *session) tryParked(p *Parked) {
 	}
 	m := whole.Letter.Message
 	e := &entry{
-		message: m, arrived: time.Now(), parked: p, claim: s.currentClaim(),
+		session: s, message: m, arrived: time.Now(), parked: p, claim: s.currentClaim(),
 		delivery: &parkedDelivery{s: s, message: m, parked: p},
 		progress: &progress{
 			attempts: whole.Letter.Attempts, first: whole.Letter.First, last: whole.Letter.Last, again: whole.Letter.Attempts > 0,

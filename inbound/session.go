@@ -17,6 +17,7 @@ const maxHoldBack = 3
 
 // entry is one message in hand: delivered here and not settled.
 type entry struct {
+	session *session
 	message *Message
 	// lanes are the keys of its writes, each once, in their order; none when the
 	// message has no place in an order.
@@ -206,7 +207,7 @@ func (s *session) handle(d Delivery) {
 		s.mu.Unlock()
 	}
 	e := &entry{
-		message: m, delivery: d, claim: m.Claim, arrived: time.Now(),
+		session: s, message: m, delivery: d, claim: m.Claim, arrived: time.Now(),
 		progress: s.route.memory.recall(m.id()),
 	}
 	p, err := s.prepareOne(m)
@@ -311,20 +312,24 @@ func (s *session) start(e *entry) {
 	}
 }
 
-// workLane works on e and then on what waited for it, until nothing does.
+// workLane works on e and then on what waited for it, until nothing does, or the
+// session is ending, or somebody else goes on once an acknowledgement is confirmed.
 func (s *session) workLane(e *entry) {
-	for e != nil {
-		if !s.workOn(e) {
-			return // the session is ending
-		}
-		s.mu.Lock()
-		next, more := s.lanes.done(e)
-		s.mu.Unlock()
-		for _, m := range more {
-			s.begin(m)
-		}
-		e = next
+	for e != nil && s.workOn(e) == settled {
+		e = s.advance(e)
 	}
+}
+
+// advance lets what waited for e begin. It returns one message for the caller to work
+// on, nil when there is none.
+func (s *session) advance(e *entry) *entry {
+	s.mu.Lock()
+	next, more := s.lanes.done(e)
+	s.mu.Unlock()
+	for _, m := range more {
+		s.begin(m)
+	}
+	return next
 }
 
 // release lets go of a settled or abandoned message.

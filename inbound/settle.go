@@ -53,22 +53,19 @@ func (s *session) settleEntry(e *entry) bool {
 	return true
 }
 
-// acknowledge settles the message on the stream.
-func (s *session) acknowledge(e *entry) bool {
-	return s.insist("acknowledge", func(ctx context.Context) error {
-		s.mu.Lock()
-		d := e.delivery
-		s.mu.Unlock()
-		return d.Ack(ctx)
-	})
-}
-
 // insist repeats a call, which must be idempotent, until it succeeds or the
 // session has no more time.
 func (s *session) insist(what string, call func(context.Context) error) bool {
+	if s.settle.Err() != nil {
+		return false
+	}
+	return s.insistOn(call(s.settling.context()), what, call)
+}
+
+// insistOn is insist after a first call, which ended with err.
+func (s *session) insistOn(err error, what string, call func(context.Context) error) bool {
 	var wait *backoff.ExponentialBackOff
-	for s.settle.Err() == nil {
-		err := call(s.settling.context())
+	for ; ; err = call(s.settling.context()) {
 		switch {
 		case err == nil:
 			return true
@@ -87,7 +84,6 @@ func (s *session) insist(what string, call func(context.Context) error) bool {
 			return false
 		}
 	}
-	return false
 }
 
 // letter is the dead letter of a rejected message.

@@ -10,29 +10,45 @@ import (
 	"cebridge/schema/outcome"
 )
 
-// workOn brings one message to its end. It returns false only when the session is
-// ending and the message is left to redelivery.
-func (s *session) workOn(e *entry) bool {
+// stage is how far a message came.
+type stage uint8
+
+const (
+	left    stage = iota // the session is ending: the message is left to redelivery
+	settled              // it is at its end
+	sent                 // entry.Acked settles it and goes on with its lanes
+)
+
+// workOn brings one message to its end, or so far that only the confirmation of its
+// acknowledgement is missing.
+func (s *session) workOn(e *entry) stage {
 	ctx, span := s.route.startSpan(s.work, e)
 	done := s.decide(ctx, e)
 	if done && e.parked != nil && e.progress.settlement.outcome == Waiting {
 		endSpan(span, e, done)
 		s.stayParked(e)
-		return true
+		return settled
 	}
-	done = done && s.settleEntry(e)
-	done = done && s.outlast(e) && s.acknowledge(e)
+	done = done && s.settleEntry(e) && s.outlast(e)
+	if done && !span.IsRecording() && s.acknowledgeLater(e) {
+		return sent
+	}
+	done = done && s.acknowledge(e)
 	endSpan(span, e, done)
 	if !done {
-		return false
+		return left
 	}
-	// While the message is in hand no other delivery of it can begin, so its
-	// progress is still this goroutine's.
+	s.close(e)
+	return settled
+}
+
+// close ends the work on a message whose acknowledgement is confirmed. While it is in
+// hand no other delivery of it can begin, so its progress is still the caller's.
+func (s *session) close(e *entry) {
 	s.route.settled(e)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.release(e)
-	s.mu.Unlock()
-	return true
 }
 
 // decide finds the fate of a message, which is in e.progress.settlement when it

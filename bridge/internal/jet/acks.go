@@ -28,10 +28,13 @@ type acks struct {
 	mu      sync.Mutex
 	last    uint64
 	waiting map[uint64]chan *nats.Msg
+	// awaited are those for which nobody waits, see confirmLater.
+	awaited  map[uint64]*awaited
+	watching bool
 }
 
 func newAcks(nc *nats.Conn) (*acks, error) {
-	a := &acks{nc: nc, inbox: nc.NewInbox() + ".", waiting: make(map[uint64]chan *nats.Msg)}
+	a := &acks{nc: nc, inbox: nc.NewInbox() + ".", waiting: make(map[uint64]chan *nats.Msg), awaited: make(map[uint64]*awaited)}
 	a.answers.New = func() any { return make(chan *nats.Msg, 1) }
 	if _, err := nc.Subscribe(a.inbox+"*", a.answered); err != nil {
 		return nil, fmt.Errorf("subscribe to the confirmations of acknowledgements: %w", err)
@@ -94,7 +97,7 @@ func (q question) wait(ctx, broken context.Context) (*nats.Msg, error) {
 	defer q.drop()
 	select {
 	case m := <-q.answer:
-		if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+		if nobody(m) {
 			return nil, errNobodyConfirms
 		}
 		return m, nil
@@ -105,6 +108,9 @@ func (q question) wait(ctx, broken context.Context) (*nats.Msg, error) {
 	}
 }
 
+// nobody tells an answer of the server itself: there is none else to give one.
+func nobody(m *nats.Msg) bool { return len(m.Data) == 0 && m.Header.Get("Status") == "503" }
+
 // drop forgets the question.
 func (q question) drop() {
 	q.a.mu.Lock()
@@ -112,17 +118,33 @@ func (q question) drop() {
 	q.a.mu.Unlock()
 }
 
-// answered hands an answer to the one who waits for it. One that nobody waits for
+// answered hands an answer to the one who waits for it, or tells of it. One that nobody waits for
 // any more is dropped: the acknowledgement is repeated then, and answered again.
 func (a *acks) answered(m *nats.Msg) {
 	id, err := strconv.ParseUint(strings.TrimPrefix(m.Subject, a.inbox), 36, 64)
 	if err != nil {
 		return
 	}
+	w := a.take(id, m)
+	switch {
+	case w == nil:
+	case nobody(m):
+		w.end(errNobodyConfirms)
+	default:
+		w.end(nil)
+	}
+}
+
+// take hands m to the one who waits for it, or returns whom to tell of it.
+func (a *acks) take(id uint64, m *nats.Msg) *awaited {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if answer := a.waiting[id]; answer != nil {
 		delete(a.waiting, id)
 		answer <- m // it has room for the one answer there is
+		return nil
 	}
+	w := a.awaited[id]
+	delete(a.awaited, id)
+	return w
 }

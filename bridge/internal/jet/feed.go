@@ -263,11 +263,21 @@ func (d *delivery) Message() *inbound.Message { return d.msg }
 // delivered to somebody else meanwhile: an acknowledgement fences nothing.
 func (d *delivery) Ack(ctx context.Context) error {
 	started := time.Now()
-	if err := d.c.acks.confirm(ctx, d.c.session.Load().ctx, d.reply, ackBody); err != nil {
-		err = d.c.explain(err, started)
-		return fmt.Errorf("acknowledge sequence %d of stream %s: %w", d.msg.Sequence, d.msg.Stream, err)
+	err := d.c.acks.confirm(ctx, d.c.session.Load().ctx, d.reply, ackBody)
+	return d.unconfirmed(err, started)
+}
+
+// unconfirmed says of which message err is; nil of nil.
+func (d *delivery) unconfirmed(err error, started time.Time) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("acknowledge sequence %d of stream %s: %w", d.msg.Sequence, d.msg.Stream, d.c.explain(err, started))
+}
+
+// AckLater implements inbound.Later.
+func (d *delivery) AckLater(ctx context.Context, then inbound.Acked) {
+	d.c.acks.confirmLater(&awaited{d: d, then: then, ctx: ctx, broken: d.c.session.Load().ctx, started: time.Now()})
 }
 
 func (d *delivery) Extend() error {

@@ -298,9 +298,9 @@ func partHeader(lines []byte) http.Header {
 func headerName(name string) string {
 	switch name {
 	case "OData-Version":
-		return "Odata-Version"
+		return odataVersion
 	case "OData-EntityId":
-		return "Odata-Entityid"
+		return odataEntityID
 	}
 	return textproto.CanonicalMIMEHeaderKey(name)
 }

@@ -11,16 +11,22 @@ import (
 	"cebridge/schema"
 )
 
+// Headers of an answer in their canonical form: any other costs a new text each time.
+const (
+	odataVersion  = "Odata-Version"
+	odataEntityID = "Odata-Entityid"
+)
+
 // readResult reads the answer to an accepted write: 204 without a body, or 200
 // and 201 with the record. A 204 counts only with a header of the protocol:
 // nothing that merely stands in front of the API shall settle a message.
 func readResult(op, table string, status int, header http.Header, body io.Reader) (schema.Result, error) {
 	switch {
 	case status == http.StatusNoContent:
-		if header.Get("OData-Version") == "" && header.Get("OData-EntityId") == "" {
+		if header.Get(odataVersion) == "" && header.Get(odataEntityID) == "" {
 			return schema.Result{}, &malformed{"status 204 without any OData header: something other than the Web API answered"}
 		}
-		return schema.Result{Effect: effectOf(op), ID: idInURL(header.Get("OData-EntityId")), Version: etagOf(header)}, nil
+		return schema.Result{Effect: effectOf(op), ID: idInURL(header.Get(odataEntityID)), Version: etagOf(header)}, nil
 	case op != opDelete && (status == http.StatusOK || status == http.StatusCreated):
 		return readRecord(table, status, header, body)
 	}
@@ -41,7 +47,7 @@ func readRecord(table string, status int, header http.Header, body io.Reader) (s
 		result.Effect = schema.EffectCreated
 	}
 	if result.ID == "" {
-		result.ID = idInURL(header.Get("OData-EntityId"))
+		result.ID = idInURL(header.Get(odataEntityID))
 	}
 	if v, err := strconv.ParseInt(string(record[versionColumn]), 10, 64); err == nil && v > 0 {
 		result.Version = v
@@ -65,7 +71,7 @@ func effectOf(op string) schema.Effect {
 }
 
 func etagOf(header http.Header) int64 {
-	v, _ := parseETag(header.Get("ETag"))
+	v, _ := parseETag(header.Get("Etag"))
 	return v
 }
 
