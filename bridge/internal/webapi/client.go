@@ -32,6 +32,7 @@ type Client struct {
 	// not wanted, and a deadline stands in the context.
 	transport http.RoundTripper
 	timeout   time.Duration
+	deadlines deadlines
 	maxPage   int64
 	maxBody   int64
 	governor  *governor
@@ -78,6 +79,7 @@ func New(cfg Config) (*Client, error) {
 		tracer:    cfg.Tracer,
 		measures:  m,
 	}
+	c.deadlines.limit = c.timeout
 	_, untraced := cfg.Tracer.(tracenoop.Tracer)
 	c.traced = !untraced
 	c.owners = newOwners()

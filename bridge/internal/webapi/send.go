@@ -40,7 +40,7 @@ func (c *Client) newRequest(call *call) (*http.Request, error) {
 	req := &http.Request{
 		Method: call.method, URL: u, Host: u.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: make(http.Header, 10),
+		Header: make(http.Header, 8), // more would take a table of 16
 	}
 	h := req.Header
 	if call.body != nil {
@@ -71,17 +71,23 @@ func requestID() string {
 	return id.String()
 }
 
+// underway tells how far a request came.
+type underway struct {
+	trace      httptrace.ClientTrace
+	asked, got atomic.Bool // for a connection
+}
+
 // send sends the request and reads the answer within the client's deadline. It
 // returns an answer, accepted or to be judged, or the context's error when the
 // caller gave up.
 func (c *Client) send(ctx context.Context, call *call, req *http.Request) (*answer, error) {
-	limited, cancel := context.WithTimeoutCause(ctx, c.timeout, errTimeout)
-	defer cancel()
-	var asked, got atomic.Bool
-	traced := httptrace.WithClientTrace(limited, &httptrace.ClientTrace{
-		GetConn: func(string) { asked.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { got.Store(true) },
-	})
+	deadline := c.deadlines.begin(ctx)
+	defer c.deadlines.done(deadline)
+	limited := deadline.ctx
+	way := &underway{}
+	way.trace.GetConn = func(string) { way.asked.Store(true) }
+	way.trace.GotConn = func(httptrace.GotConnInfo) { way.got.Store(true) }
+	traced := httptrace.WithClientTrace(limited, &way.trace)
 	a := &answer{}
 	fail := func(err error) (*answer, error) {
 		if ctx.Err() != nil {
@@ -92,7 +98,7 @@ func (c *Client) send(ctx context.Context, call *call, req *http.Request) (*answ
 		}
 		a.err, a.at = withoutURL(err), time.Now()
 		// Only a request that never got a connection surely did not arrive.
-		a.sent = got.Load() || !asked.Load()
+		a.sent = way.got.Load() || !way.asked.Load()
 		return a, nil
 	}
 	resp, err := c.transport.RoundTrip(req.WithContext(traced))
