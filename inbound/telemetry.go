@@ -31,8 +31,15 @@ type instruments struct {
 	letters  metric.Int64Counter
 	pending  metric.Int64Gauge
 	duration metric.Float64Histogram
-	byResult map[string]metric.MeasurementOption
+	byResult map[string]options
 	byRoute  metric.MeasurementOption
+}
+
+// options are the labels of a measurement, as a slice: one that is made for each call is
+// garbage of each call.
+type options struct {
+	add    []metric.AddOption
+	record []metric.RecordOption
 }
 
 func newInstruments(m metric.Meter, t trace.Tracer, route string) (*instruments, error) {
@@ -44,12 +51,12 @@ func newInstruments(m metric.Meter, t trace.Tracer, route string) (*instruments,
 	}
 	i := &instruments{
 		route: attribute.String(telemetry.AttrRoute, route), tracer: t,
-		byResult: make(map[string]metric.MeasurementOption),
+		byResult: make(map[string]options),
 	}
 	i.byRoute = metric.WithAttributeSet(attribute.NewSet(i.route))
 	for _, result := range []string{Written, Superseded, Rejected, Unmatching, Shadowed, Waiting, repeated} {
-		i.byResult[result] = metric.WithAttributeSet(
-			attribute.NewSet(i.route, attribute.String(telemetry.AttrResult, result)))
+		labels := metric.WithAttributeSet(attribute.NewSet(i.route, attribute.String(telemetry.AttrResult, result)))
+		i.byResult[result] = options{[]metric.AddOption{labels}, []metric.RecordOption{labels}}
 	}
 	var errs [5]error
 	i.events, errs[0] = m.Int64Counter(telemetry.InboundEvents, metric.WithDescription("Settled messages."))
@@ -73,8 +80,9 @@ func (r *Route) settled(e *entry) {
 	if fate.acked {
 		result = repeated
 	}
-	r.tel.events.Add(ctx, 1, r.tel.byResult[result])
-	r.tel.duration.Record(ctx, time.Since(e.arrived).Seconds(), r.tel.byResult[result])
+	labels := r.tel.byResult[result]
+	r.tel.events.Add(ctx, 1, labels.add...)
+	r.tel.duration.Record(ctx, time.Since(e.arrived).Seconds(), labels.record...)
 	if result == repeated {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"mime"
 	"strings"
+	"sync/atomic"
 
 	cloudevent "github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
@@ -38,7 +39,7 @@ func (a *attributes) add(name string, value any) error {
 		return fmt.Errorf("%w: attribute name %s has other characters than letters and digits", ErrInvalid, short(name))
 	}
 	if a.list == nil {
-		a.list = make([]claim, 0, 12)
+		a.list = make([]claim, 0, 8)
 	}
 	if a.find(lower) >= 0 {
 		return fmt.Errorf("%w: attribute %s is there twice", ErrInvalid, short(lower))
@@ -108,11 +109,9 @@ func (a *attributes) event() (*cloudevent.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	uri := types.ParseURIRef(source)
-	if uri == nil || uri.Path == "" && uri.Host == "" && uri.String() == "" {
-		return nil, fmt.Errorf("%w: attribute source is not a URI reference", ErrInvalid)
+	if c.Source, err = reference(source); err != nil {
+		return nil, err
 	}
-	c.Source = *uri
 	if err := a.optional(c); err != nil {
 		return nil, err
 	}
@@ -130,6 +129,33 @@ func (a *attributes) event() (*cloudevent.Event, error) {
 	}
 	return &cloudevent.Event{Context: c}, nil
 }
+
+// lastSource is the text of a source and what it means. Most events have the one of the
+// event before.
+type lastSource struct {
+	text string
+	uri  types.URIRef
+}
+
+var last atomic.Pointer[lastSource]
+
+// reference reads the source of an event.
+func reference(text string) (types.URIRef, error) {
+	if l := last.Load(); l != nil && l.text == text {
+		return l.uri, nil
+	}
+	uri := types.ParseURIRef(text)
+	if uri == nil || uri.String() == "" {
+		return types.URIRef{}, fmt.Errorf("%w: attribute source is not a URI reference", ErrInvalid)
+	}
+	if len(text) <= maxLastSource {
+		last.Store(&lastSource{text, *uri})
+	}
+	return *uri, nil
+}
+
+// maxLastSource bounds what is kept after its event is gone.
+const maxLastSource = 256
 
 // kept is a place for a text that is there; one that is absent takes none.
 func kept(text string) *string { return &text }

@@ -269,3 +269,18 @@ func TestUnmarshalTakesTheBounds(t *testing.T) {
 		t.Errorf("%d attributes: %v", MaxAttributes, err)
 	}
 }
+
+func TestEachEventHasItsOwnSource(t *testing.T) {
+	t.Parallel()
+	for range 3 { // what is remembered of one must not be taken for another's
+		for _, source := range []string{"/erp", "/erp/", "https://contoso.com/a?b#c", "/erp", strings.Repeat("/long", 100)} {
+			e, err := Unmarshal(nil, []byte(`{"specversion":"1.0","id":"1","type":"t","source":"`+source+`"}`))
+			if err != nil || e.Source() != source {
+				t.Fatalf("%s: %v, %v", source, e, err)
+			}
+		}
+		if _, err := Unmarshal(nil, []byte(`{"specversion":"1.0","id":"1","type":"t","source":"%"}`)); err == nil {
+			t.Fatal("a source that is no URI reference was taken")
+		}
+	}
+}

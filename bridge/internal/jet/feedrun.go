@@ -96,10 +96,11 @@ func (f *Feed) leave(ctx context.Context, pin string) {
 
 // held is a message in this process. The loop owns it, except for returned.
 type held struct {
-	msg   *inbound.Message
-	reply string
-	size  int
-	pin   string
+	msg     *inbound.Message
+	message inbound.Message // what msg points to as a rule: one place for both
+	reply   string
+	size    int
+	pin     string
 	// touched is when the server certainly still counted the message as ours.
 	touched time.Time
 	// handed is touched at the moment of handing out.
@@ -273,12 +274,13 @@ func (p *puller) keep(m *nats.Msg, now time.Time) {
 		size:    len(m.Data) + headerSize(m.Header),
 		pin:     m.Header.Get("Nats-Pin-Id"),
 		touched: now,
-		msg: &inbound.Message{
+		message: inbound.Message{
 			Subject: m.Subject, Header: m.Header, Data: m.Data,
 			Stream: meta.Stream, Incarnation: p.f.incarnation, Sequence: meta.Sequence.Stream,
 			Deliveries: meta.NumDelivered, Number: meta.Sequence.Consumer, Stored: meta.Timestamp,
 		},
 	}
+	h.msg = &h.message
 	delete(m.Header, "Nats-Pin-Id")
 	p.pin = h.pin
 	if meta.NumDelivered > 1 {

@@ -42,6 +42,7 @@ func TestRequestsOfOneCallerShareADeadlineForAShortTime(t *testing.T) {
 			t.Error("a request has more than sharedFor less than its limit")
 		}
 		time.Sleep(sharedFor)
+		synctest.Wait()
 		if !errors.Is(context.Cause(again.ctx), errTimeout) {
 			t.Errorf("ended by %v", context.Cause(again.ctx))
 		}

@@ -34,7 +34,15 @@ type measures struct {
 	// labels keeps what was once made of an operation or an end: sorting and hashing
 	// attributes anew would be a good part of what a request costs.
 	mu     sync.RWMutex
-	labels map[measured]metric.MeasurementOption
+	labels map[measured]*options
+}
+
+// options are the labels of a measurement, as slices: one that is made for each call is
+// garbage of each call.
+type options struct {
+	add     []metric.AddOption
+	record  []metric.RecordOption
+	observe []metric.ObserveOption
 }
 
 // measured is a combination of values; there are few.
@@ -47,14 +55,15 @@ type measured struct {
 	reason string
 }
 
-func (s *measures) of(l measured) metric.MeasurementOption {
+func (s *measures) of(l measured) *options {
 	s.mu.RLock()
 	kept, ok := s.labels[l]
 	s.mu.RUnlock()
 	if ok {
 		return kept
 	}
-	made := metric.WithAttributeSet(l.set())
+	labels := metric.WithAttributeSet(l.set())
+	made := &options{[]metric.AddOption{labels}, []metric.RecordOption{labels}, []metric.ObserveOption{labels}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.labels[l] = made
@@ -74,7 +83,7 @@ func (l measured) set() attribute.Set {
 
 func newMeasures(m metric.Meter) (*measures, error) {
 	var errs [9]error
-	s := &measures{labels: make(map[measured]metric.MeasurementOption)}
+	s := &measures{labels: make(map[measured]*options)}
 	s.requests, errs[0] = m.Int64Counter(telemetry.WebAPIRequests,
 		metric.WithUnit("{request}"), metric.WithDescription("Requests to the Web API that ended."))
 	s.duration, errs[1] = m.Float64Histogram(telemetry.WebAPIDuration,
@@ -84,7 +93,7 @@ func newMeasures(m metric.Meter) (*measures, error) {
 		metric.WithUnit("{request}"), metric.WithDescription("Requests to the Web API that run now."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
 			for op, n := range s.running.Range {
-				o.Observe(n.(*atomic.Int64).Load(), s.of(measured{op: op.(string)}))
+				o.Observe(n.(*atomic.Int64).Load(), s.of(measured{op: op.(string)}).observe...)
 			}
 			return nil
 		}))
@@ -117,14 +126,14 @@ func (s *measures) count(op string) *atomic.Int64 {
 // end counts a finished request; status is 0 when no answer arrived.
 func (s *measures) end(ctx context.Context, op string, status int, verdict string, took time.Duration) {
 	s.count(op).Add(-1)
-	s.requests.Add(ctx, 1, s.of(measured{op: op, status: status, verdict: verdict}))
-	s.duration.Record(ctx, took.Seconds(), s.of(measured{op: op}))
+	s.requests.Add(ctx, 1, s.of(measured{op: op, status: status, verdict: verdict}).add...)
+	s.duration.Record(ctx, took.Seconds(), s.of(measured{op: op}).record...)
 }
 
 func (s *measures) limited(limit int) { s.limit.Record(context.Background(), int64(limit)) }
 
 func (s *measures) waited(side side, reason string, d time.Duration) {
-	s.wait.Record(context.Background(), d.Seconds(), s.of(measured{side: side, reason: reason}))
+	s.wait.Record(context.Background(), d.Seconds(), s.of(measured{side: side, reason: reason}).record...)
 }
 
 func (s *measures) wentElsewhere(ctx context.Context, reason outcome.Reason) {
