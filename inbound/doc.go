@@ -11,6 +11,9 @@
 //   - No message is acknowledged before the Writer accepted all its writes, or before
 //     its dead letter or parked copy is confirmed, or before it was found not to
 //     match. Receipts and revisions are confirmed before the acknowledgement too.
+//   - Nothing of a key is written before the acknowledgement of the message before is
+//     confirmed. No goroutine waits for that confirmation where a Delivery is a Later one
+//     and nothing but a count is left to do.
 //   - No message is lost: each ends written, superseded, rejected, unmatched or
 //     shadowed, or is parked, or left unacknowledged and comes again.
 //   - With a Reviser and Revisions, no event is written that is not newer than what
@@ -167,7 +170,8 @@
 // # Bounds
 //
 // At most MaxHeld messages, during a take-over at most the consumer's limit of
-// unacknowledged ones, and as many goroutines; Concurrency writes at once; 8192
+// unacknowledged ones, and as many goroutines, or up to 1024 that wait for the next
+// message; Concurrency writes at once; 8192
 // remembered messages and revisions; an index of the parked messages without their
 // content, of 100,000, each counted for every key it has, before no further key is parked. The end takes at most Grace plus SettleTimeout, given
 // ports that honour their contexts.
