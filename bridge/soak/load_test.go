@@ -12,8 +12,8 @@ import (
 	"cebridge/bridge/sim"
 )
 
-// manyRows is how many records the test of a large load has. It takes about 3 GB for a
-// million: simulator, write log and recording are in memory.
+// manyRows is how many records the test of a large load has. It takes about 9 GB for a
+// million at its end: simulator, write log, recording and their check are in memory.
 var manyRows = flag.Int("soak.rows", 200_000, "records of the load that is killed at every boundary; -short takes a tenth")
 
 // The load of many records is killed at one boundary after the other, on its way from the
