@@ -44,6 +44,7 @@ func (v *schemaView) copy() *schemaView {
 // walkSchema follows a path. What is wrong with it is said by found; nothing is said about
 // what the schema leaves open.
 func (v *schemaView) walkSchema(p *path, found func(problem string)) (shapes []shape, known bool) {
+	v.work = 0
 	switch {
 	case p.root == "data":
 		shapes = v.shapes(v.root)

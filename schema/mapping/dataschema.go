@@ -11,8 +11,8 @@ import (
 // The limits of what is read of one place of a schema. What is beyond counts as unknown.
 const (
 	maxSchemaDepth  = 32
-	maxSchemaShapes = 64
-	maxSchemaVisits = 4096
+	maxSchemaShapes = 32
+	maxSchemaWork   = 10_000
 )
 
 // dataSchema is a JSON Schema of the data of events. Only what tells about names and
@@ -24,8 +24,10 @@ const (
 type dataSchema struct {
 	doc  any
 	root any
-	// visits counts the schemas read for one place.
-	visits int
+	// work counts what was read and joined for one path; under are the references that are
+	// being followed: one that leads back to itself says nothing new.
+	work  int
+	under map[string]bool
 }
 
 // readDataSchema reads a document; pointer names the part of it that describes the data.
@@ -34,7 +36,7 @@ func readDataSchema(raw []byte, pointer string) (*dataSchema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s", strings.ReplaceAll(err.Error(), "the event's data", "the schema"))
 	}
-	s := &dataSchema{doc: doc}
+	s := &dataSchema{doc: doc, under: map[string]bool{}}
 	if s.root = s.at(pointer); s.root == nil {
 		return nil, fmt.Errorf("the schema has no %s", pointer)
 	}
@@ -114,9 +116,8 @@ func anything() []shape { return []shape{{kinds: kindsAll}} }
 
 // shapes are those of a place that must fit every one of those schemas.
 func (s *dataSchema) shapes(schemas ...any) []shape {
-	s.visits = 0
 	out := s.all(schemas, 0)
-	if s.visits > maxSchemaVisits {
+	if s.work > maxSchemaWork {
 		return anything()
 	}
 	return out
@@ -125,7 +126,7 @@ func (s *dataSchema) shapes(schemas ...any) []shape {
 func (s *dataSchema) all(schemas []any, depth int) []shape {
 	out := anything()
 	for _, x := range schemas {
-		out = both(out, s.of(x, depth))
+		out = s.both(out, s.of(x, depth))
 	}
 	return out
 }
@@ -139,19 +140,21 @@ func (s *dataSchema) of(x any, depth int) []shape {
 		}
 		return anything()
 	}
-	if s.visits++; depth > maxSchemaDepth || s.visits > maxSchemaVisits {
+	if s.work++; depth > maxSchemaDepth || s.work > maxSchemaWork {
 		return anything()
 	}
 	out := []shape{own(m)}
-	if ref, ok := m["$ref"].(string); ok {
+	if ref, ok := m["$ref"].(string); ok && !s.under[ref] {
 		target := s.at(ref)
 		if target == nil {
 			return anything() // of another document
 		}
-		out = both(out, s.of(target, depth+1))
+		s.under[ref] = true
+		out = s.both(out, s.of(target, depth+1))
+		delete(s.under, ref)
 	}
 	if list, ok := m["allOf"].([]any); ok {
-		out = both(out, s.all(list, depth+1))
+		out = s.both(out, s.all(list, depth+1))
 	}
 	for _, word := range []string{"anyOf", "oneOf"} {
 		list, ok := m[word].([]any)
@@ -164,7 +167,7 @@ func (s *dataSchema) of(x any, depth int) []shape {
 				return anything()
 			}
 		}
-		out = both(out, one)
+		out = s.both(out, one)
 	}
 	return out
 }
@@ -243,13 +246,16 @@ func kindOfValue(v any) kinds {
 }
 
 // both are the shapes that fit one of each side.
-func both(a, b []shape) []shape {
+func (s *dataSchema) both(a, b []shape) []shape {
 	if len(a)*len(b) > maxSchemaShapes {
 		return anything()
 	}
 	var out []shape
 	for _, x := range a {
 		for _, y := range b {
+			if s.work += 1 + len(x.properties) + len(y.properties) + len(x.items); s.work > maxSchemaWork {
+				return anything()
+			}
 			if m := x.and(y); m.kinds != 0 {
 				out = append(out, m)
 			}

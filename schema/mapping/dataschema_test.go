@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"cebridge/schema"
 	"cebridge/schema/mapping"
 )
 
@@ -168,11 +169,18 @@ func FuzzSchemasOfEvents(f *testing.F) {
 	f.Add(customerSchema)
 	f.Add(`{"allOf": [{"$ref": "#"}, {"anyOf": [{"$ref": "#"}, {"oneOf": [{"$ref": "#"}, {}]}]}]}`)
 	f.Add(`{"properties": {"name": {"enum": []}}, "items": [{}], "required": [1], "type": ["x", null]}`)
+	spec, ps := parse(f, account("columns: {name: 'data.name.a[0].b'}"))
+	if len(ps) > 0 {
+		f.Fatal(ps)
+	}
+	tables := catalog(f)
 	f.Fuzz(func(t *testing.T, schema string) {
-		spec, ps := parse(t, account("columns: {name: 'data.name.a[0].b'}"))
-		if len(ps) > 0 {
-			t.Fatal(ps)
+		for _, p := range second(mapping.Compile(spec, tables, mapping.Options{Schema: []byte(schema)})) {
+			if p.Line == 0 {
+				t.Errorf("a problem without a place: %v", p)
+			}
 		}
-		mapping.Compile(spec, catalog(t), mapping.Options{Schema: []byte(schema)})
 	})
 }
+
+func second(_ *mapping.Program, ps schema.Problems) schema.Problems { return ps }
