@@ -193,7 +193,7 @@ func newCanaryRig(t *testing.T, auth sim.Auth, login string) *canaryRig {
 		}
 	}
 	broker := runNATS(t, func(o *server.Options) { o.Authorization = brokerCanary })
-	nc, err := nats.Connect(broker, nats.Token(brokerCanary))
+	nc, err := nats.Connect(broker, nats.Token(brokerCanary), nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -107,7 +107,7 @@ func newRigAt(t *testing.T, server jet.EmbeddedOptions, head, text string, o sim
 	}
 	t.Cleanup(srv.Stop)
 	r.nats = srv.URL()
-	nc, err := nats.Connect(r.nats)
+	nc, err := nats.Connect(r.nats, nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}
