@@ -100,6 +100,8 @@ func (d reel) Message() *inbound.Message {
 
 func (d reel) Extend() error { return nil }
 
+func (d reel) Release() error { return nil }
+
 func (d reel) Ack(context.Context) error {
 	d.f.mu.Lock()
 	defer d.f.mu.Unlock()

@@ -41,6 +41,8 @@ func newOpenAck(sequence uint64, key string) *openAck {
 func (d *openAck) Message() *Message { return d.m }
 func (d *openAck) Extend() error     { return nil }
 
+func (d *openAck) Release() error { return nil }
+
 func (d *openAck) Ack(context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

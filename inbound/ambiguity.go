@@ -76,6 +76,18 @@ func (s *stragglers) own(lanes []string, id messageID, now time.Time) time.Durat
 	return left
 }
 
+// of tells whether attempts of a message may still be on their way, to whichever key.
+func (s *stragglers) of(id messageID, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range s.keys {
+		if v.attempt.message == id && now.Before(v.until) {
+			return true
+		}
+	}
+	return false
+}
+
 // any tells whether anything may still be on its way.
 func (s *stragglers) any(now time.Time) bool {
 	s.mu.Lock()

@@ -25,6 +25,7 @@ type instantDelivery struct {
 
 func (d *instantDelivery) Message() *Message { return d.m }
 func (d *instantDelivery) Extend() error     { return nil }
+func (d *instantDelivery) Release() error    { return nil }
 func (d *instantDelivery) Ack(context.Context) error {
 	d.f.left <- struct{}{}
 	return nil

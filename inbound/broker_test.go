@@ -28,6 +28,7 @@ type broker struct {
 	pending    map[uint64]*outstanding
 	acked      map[uint64]int // acknowledgements that settled something, by sequence
 	deliveries map[uint64]int
+	released   int // calls of Release that took effect
 	pinned     *client
 	claim      string
 	claims     int
@@ -40,6 +41,7 @@ type broker struct {
 type outstanding struct {
 	deadline time.Time
 	count    uint64
+	released bool // it is to be delivered again, extended or not
 }
 
 func newBroker() *broker {
@@ -94,6 +96,7 @@ type client struct {
 	ackMute   int   // so many reach the server but are never confirmed
 	lost      bool  // the consumer is gone
 	stateErr  error // State fails
+	mute      bool  // Extend fails
 	noClaims  bool  // the adapter does not tell who is active
 	noNumbers bool
 	latency   time.Duration // of each delivery; set before Run
@@ -127,11 +130,8 @@ func (c *client) Run(ctx context.Context, handle func(Delivery)) error {
 			return fmt.Errorf("consumer of ERP: %w", ErrFeedLost)
 		}
 		for _, d := range batch {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if c.latency > 0 && !sleep(ctx, c.latency) {
-				return ctx.Err()
+			if c.latency > 0 && ctx.Err() == nil {
+				sleep(ctx, c.latency)
 			}
 			c.b.mu.Lock()
 			arrives := c.wire == wire
@@ -140,15 +140,26 @@ func (c *client) Run(ctx context.Context, handle func(Delivery)) error {
 				handle(d)
 			}
 		}
-		if len(batch) > 0 {
+		if len(batch) > 0 && ctx.Err() == nil {
 			continue
 		}
 		select {
 		case <-ctx.Done():
+			c.leave()
 			return ctx.Err()
 		case <-changed:
 		case <-timer.C:
 		}
+	}
+}
+
+// leave gives the pin back.
+func (c *client) leave() {
+	c.b.mu.Lock()
+	defer c.b.mu.Unlock()
+	if c.b.pinned == c && !c.down {
+		c.b.pinned = nil
+		c.b.rouse()
 	}
 }
 
@@ -184,7 +195,7 @@ func (c *client) pull() (batch []Delivery, wire int, changed chan struct{}, lost
 
 func (b *broker) deliver(c *client, seq uint64, now time.Time) Delivery {
 	p := b.pending[seq]
-	p.deadline = now.Add(b.ackWait)
+	p.deadline, p.released = now.Add(b.ackWait), false
 	p.count++
 	b.number++
 	b.deliveries[seq]++
@@ -269,11 +280,27 @@ func (d *delivery) Extend() error {
 	b := d.c.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if d.c.down {
+	if d.c.down || d.c.mute {
 		return errors.New("extend: no connection")
 	}
-	if p := b.pending[d.m.Sequence]; p != nil {
+	if p := b.pending[d.m.Sequence]; p != nil && !p.released {
 		p.deadline = time.Now().Add(b.ackWait)
+	}
+	return nil
+}
+
+// Release takes effect whichever delivery it names, as the server does it.
+func (d *delivery) Release() error {
+	b := d.c.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if d.c.down {
+		return errors.New("release: no connection")
+	}
+	if p := b.pending[d.m.Sequence]; p != nil {
+		p.deadline, p.released = time.Now(), true
+		b.released++
+		b.rouse()
 	}
 	return nil
 }

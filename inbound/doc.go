@@ -167,6 +167,23 @@
 // session begins with nothing in hand. When another client is the active one, or
 // messages were held back for three AckWaits, the session ends softly.
 //
+// # Leaving
+//
+// A session that ends in order gives back (Delivery.Release) what it has in hand and nobody
+// can be in doubt about: messages without an attempt, or whose attempts certainly failed.
+// So a restart, or another instance, goes on at once instead of after an AckWait. Order is
+// kept, as what is given back counts as unacknowledged until somebody settles it: the next
+// client's gate opens only when all of it is in hand, and with it every message that was
+// left in doubt, which comes again after AckWait. So a message that was given back is not
+// written before an older one of its key. It is given back after the writes that ran have
+// ended and after the route's mark was stored, so that whoever writes next found the mark;
+// and only while it is surely this client's (as for a write, within three quarters of an
+// AckWait), since the server takes a release for the present delivery whichever it names:
+// one that arrives more than a quarter of an AckWait late could shorten the time after
+// which the next client believes an earlier attempt to be over. The mark says that all is
+// in order only if that holds for whoever was here before, too: their messages were all
+// written again, and what they may be trying of the parked ones is over.
+//
 // # Bounds
 //
 // At most MaxHeld messages, during a take-over at most the consumer's limit of

@@ -32,6 +32,8 @@ type progress struct {
 	rest time.Duration
 	// settlement is nil until the message's fate is decided.
 	settlement *settlement
+	// delivered is the number of the last delivery that came here.
+	delivered uint64
 }
 
 // settlement is a decided fate and how much of it is confirmed.

@@ -41,6 +41,10 @@ type Delivery interface {
 	// fail while there is no connection: a nil error is taken as a claim on the
 	// message for another AckWait.
 	Extend() error
+	// Release gives the message back, so that it is delivered again at once, to whoever
+	// is the active client then; until that one settles it, it counts as
+	// unacknowledged. It may get lost: then the message comes again after AckWait.
+	Release() error
 }
 
 // Later is a Delivery whose confirmation nobody has to wait for in a goroutine of its
@@ -58,9 +62,11 @@ type Acked interface{ Acked(err error) }
 // Feed hands out a route's messages.
 type Feed interface {
 	// Run calls handle for each delivery, one at a time, until ctx ends or the
-	// feed fails for good (ErrFeedLost). It returns only after the last call
+	// feed fails for good (ErrFeedLost). When ctx has ended it pulls nothing more, hands
+	// over what it had pulled already, so that it can be released, and lets another
+	// client become the active one. It returns only after the last call
 	// returned, and leaves what was not acknowledged to a later delivery. handle
-	// may block: nothing more is pulled meanwhile. Otherwise a delivery is handed
+	// may block until ctx ends: nothing more is pulled meanwhile. Otherwise a delivery is handed
 	// over soon after it came, within a small part of the consumer's AckWait. Run
 	// may be called again after it returned.
 	Run(ctx context.Context, handle func(Delivery)) error

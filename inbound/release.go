@@ -129,3 +129,6 @@ func (d *parkedDelivery) Ack(ctx context.Context) error {
 
 // Extend has nothing to do: nobody else is given what is parked.
 func (d *parkedDelivery) Extend() error { return nil }
+
+// Release has nothing to do: it is still parked.
+func (d *parkedDelivery) Release() error { return nil }

@@ -41,6 +41,9 @@ type entry struct {
 	extended time.Time
 	gated    bool
 	settling bool
+	// unsure: an attempt of this session may still take effect. It is written by the
+	// goroutine that works on the message.
+	unsure bool
 	// running: it is being worked on, as the first of all its lanes. Else blocked
 	// counts the lanes in which another is the first.
 	running bool
@@ -141,6 +144,7 @@ func (s *session) run(ctx context.Context) error {
 	s.leave()
 	close(s.stopKeeping)
 	keepers.Wait()
+	s.giveBack(time.Now())
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,11 +196,16 @@ func (s *session) drain() {
 // handle takes one delivery in. It blocks while there is no room.
 func (s *session) handle(d Delivery) {
 	m := d.Message()
-	if !s.arrive(m) || s.replaced(m, d) {
+	if !s.arrive(m) {
+		s.leaveOver(d)
+		return
+	}
+	if s.replaced(m, d) {
 		return
 	}
 	waited, ok := s.takeRoom()
 	if !ok {
+		s.leaveOver(d)
 		return
 	}
 	if waited > s.route.cfg.AckWait/3 {
@@ -213,12 +222,14 @@ func (s *session) handle(d Delivery) {
 	p, err := s.prepareOne(m)
 	if err != nil {
 		s.stopOn(err)
+		s.leaveOver(d)
 		return
 	}
 	e.prepared = p
 	if e.fate == nil {
 		e.lanes = p.lanes()
 	}
+	s.inheritSettled(e)
 	s.accept(e)
 }
 
@@ -284,6 +295,7 @@ func (s *session) accept(e *entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ending {
+		s.keepOver(e.delivery)
 		return
 	}
 	// The server waits since some moment before this one; the last tick is surely

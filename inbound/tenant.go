@@ -85,7 +85,7 @@ func (s *session) moveIn(store Revisions) (tenancy, error) {
 // is so. Whoever came meanwhile makes it void.
 func (s *session) leave() {
 	t, store := s.tenancy.Load(), s.route.deps.Revisions
-	if t == nil || t.place == 0 || s.settle.Err() != nil || s.route.late.any(time.Now()) {
+	if t == nil || t.place == 0 || s.settle.Err() != nil || s.route.late.any(time.Now()) || !s.inherited(t) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.settle, s.route.cfg.SettleTimeout)
@@ -105,6 +105,39 @@ func (s *session) inherit(e *entry) {
 		return
 	}
 	s.route.late.inherit(e.lane(), e.attempted(), e.arrived.Add(-s.part(ticks-lapseAfter)), time.Now())
+}
+
+// inheritSettled is inherit for a message whose fate was decided here, and whose
+// acknowledgement was not confirmed: when it was delivered to somebody else since, that one
+// may have sent it again. It runs where deliveries are taken in.
+func (s *session) inheritSettled(e *entry) {
+	p, m := e.progress, e.message
+	if p.settlement != nil && m.Deliveries > p.delivered+1 {
+		for _, lane := range e.lanes {
+			s.route.late.inherit(lane, attemptID{message: m.id()}, e.arrived.Add(-s.part(ticks-lapseAfter)), time.Now())
+		}
+	}
+	p.delivered = m.Deliveries
+}
+
+// inherited tells whether nothing is left of what earlier clients may have sent: they left
+// in order, or every message of theirs was written again here, and what they parked was
+// left alone for as long as they may try it.
+func (s *session) inherited(t *tenancy) bool {
+	if t.clean {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.parks() && time.Now().Before(s.yard.quiet) {
+		return false
+	}
+	for _, e := range s.held {
+		if e.message.Deliveries > 1 && !e.arrived.After(t.at) {
+			return false
+		}
+	}
+	return true
 }
 
 // outlast keeps the acknowledgement of a message back until none of its attempts can

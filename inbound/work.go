@@ -256,6 +256,7 @@ func (s *session) attempt(ctx context.Context, e *entry) (schema.Result, *outcom
 	refusal := outcome.Of(err)
 	if refusal == nil && !errors.Is(err, ErrNotSent) || refusal != nil && refusal.Ambiguous {
 		s.route.late.note(e.lane(), e.attempted(), time.Now())
+		e.unsure = true
 	}
 	if s.work.Err() != nil && (refusal == nil || errors.Is(err, context.Canceled)) {
 		return result, nil, false

@@ -51,19 +51,55 @@ func (f *Feed) Run(ctx context.Context, handle func(inbound.Delivery)) error {
 		defer close(p.out)
 		ended <- p.loop(ctx)
 	}()
-	for h := range p.out {
-		if f.hand(h, handle); ctx.Err() != nil {
-			break
-		}
-	}
-	for range p.out { // until the loop noticed the end of ctx
+	for h := range p.out { // until the loop noticed the end of ctx
+		f.hand(h, handle)
 	}
 	err = <-ended
-	// It fails only on a closed connection, where there is nothing to undo.
-	_ = sub.Unsubscribe()
+	p.finish(ctx, sub)
+	if ctx.Err() != nil {
+		p.expire(time.Now())
+		for _, h := range p.queue {
+			h.handed = h.touched
+			h.msg.Claim = f.claim(h.pin)
+			f.hand(h, handle)
+		}
+	}
 	p.checks.Wait()
 	f.leave(ctx, p.pin)
 	return err
+}
+
+// finish ends the subscription and queues what the server had sent until then. What it
+// sends while the subscription ends is lost, to come again after AckWait; so the open pull
+// is let run empty before: the answer to a request that nothing fits into comes behind
+// everything that was sent so far (nats-server 2.15.2, consumer.go: one queue of answers).
+func (p *puller) finish(ctx context.Context, sub *nats.Subscription) {
+	if p.f.c.Connected() && p.open && p.request("q", pullRequest{Batch: 1, MaxBytes: 1, NoWait: true, Group: pinGroup, PinID: p.pin}) == nil {
+		bound := time.NewTimer(leaveWait)
+		defer bound.Stop()
+		for p.open {
+			select {
+			case m := <-p.in:
+				if p.receive(ctx, m); m.Subject == p.inbox+".q" {
+					p.open = false
+				}
+			case <-bound.C:
+				p.open = false
+			}
+		}
+	}
+	// Without a connection nothing more arrives, and there is nothing to undo.
+	if !p.f.c.Connected() || sub.Drain() != nil || p.f.c.nc.FlushTimeout(leaveWait) != nil {
+		_ = sub.Unsubscribe()
+	}
+	for {
+		select {
+		case m := <-p.in:
+			p.receive(ctx, m)
+		default:
+			return
+		}
+	}
 }
 
 // hand calls handle unless the message may belong to another client by now.
