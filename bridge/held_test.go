@@ -192,5 +192,5 @@ func TestAHeldRouteSaysThatItsKeyIsGone(t *testing.T) {
 		t.Keys = keys
 		t.Key([]string{"accountnumber"}).Status = schema.KeyActive
 	})
-	r.inState("customers", "running")
+	r.inState("customers", "ready")
 }

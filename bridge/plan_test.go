@@ -102,7 +102,7 @@ func TestAKeyThatFailsIsNamedWithItsCauseAndReactivatedOnRequest(t *testing.T) {
 	if _, err := o.Apply(r.ctx, bridge.ApplyOptions{Reactivate: true}); err != nil {
 		t.Fatal(err)
 	}
-	r.inState("customers", "running")
+	r.inState("customers", "ready")
 }
 
 func TestApplyMayBeInterruptedAndWaitsOn(t *testing.T) {

@@ -62,6 +62,7 @@ func tableStatus(t *table) admin.TableStatus {
 }
 
 func routeStatus(ctx context.Context, r *route) admin.RouteStatus {
+	pos, err := r.route.Position(ctx)
 	w := r.route.Status()
 	s := admin.RouteStatus{
 		Route: r.name, State: string(w.State), Detail: w.Detail, InFlight: w.InFlight, LastError: w.LastError,
@@ -75,7 +76,7 @@ func routeStatus(ctx context.Context, r *route) admin.RouteStatus {
 	for result, n := range w.Results {
 		s.Results[result] = int64(n)
 	}
-	if pos, err := r.feed.State(ctx); err == nil {
+	if err == nil {
 		s.Pending, s.AckPending = pos.Pending, pos.AckPending
 	} else if s.LastError == "" {
 		s.LastError = err.Error()
@@ -85,7 +86,8 @@ func routeStatus(ctx context.Context, r *route) admin.RouteStatus {
 
 // Ready is nil once everything runs and NATS is connected. Customer Engagement
 // being away or throttling does not unready the bridge: it keeps its place and
-// goes on, and a restart would help nobody.
+// goes on, and a restart would help nobody. Nor does a route that is stopped or stands
+// by, or a table that is halted: the others go on.
 func (b *Bridge) Ready() error {
 	if !b.ready.Load() {
 		if what := b.waiting.Load(); what != nil {

@@ -71,7 +71,7 @@ func TestTheAdminPortShowsBothDirections(t *testing.T) {
 		"cebridge_outbound_events_total{", "cebridge_outbound_lag_seconds{", "cebridge_inbound_events_total{",
 		"cebridge_webapi_requests_total{", "cebridge_build_info{", "cebridge_outbound_poll_duration_seconds_count{",
 		"messaging_process_duration_seconds_count{", "cebridge_outbound_state{", "cebridge_inbound_pending{", "cebridge_nats_connected",
-		"cebridge_inbound_parked{", "cebridge_inbound_stopped{",
+		"cebridge_inbound_parked{", "cebridge_inbound_stopped{", "cebridge_inbound_state{",
 	} {
 		if !strings.Contains(metrics, name) {
 			t.Errorf("/metrics has no %s", name)

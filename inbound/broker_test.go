@@ -34,6 +34,8 @@ type broker struct {
 	claims     int
 	lastPull   time.Time
 	changed    chan struct{}
+	// lazy: like the server, it makes a client the active one only when it has a message.
+	lazy bool
 	// onAck is called with every acknowledgement that settles a message, b locked.
 	onAck func(seq uint64)
 }
@@ -176,6 +178,9 @@ func (c *client) pull() (batch []Delivery, wire int, changed chan struct{}, lost
 		if b.pinned != nil && now.Sub(b.lastPull) <= b.pinTTL {
 			return nil, c.wire, b.changed, false
 		}
+		if b.pinned = nil; b.lazy && !b.due(now) {
+			return nil, c.wire, b.changed, false
+		}
 		b.claims++
 		b.pinned, b.claim = c, "pin"+strconv.Itoa(b.claims)
 	}
@@ -191,6 +196,16 @@ func (c *client) pull() (batch []Delivery, wire int, changed chan struct{}, lost
 		batch = append(batch, b.deliver(c, b.delivered, now))
 	}
 	return batch, c.wire, b.changed, false
+}
+
+// due tells whether there is something to deliver.
+func (b *broker) due(now time.Time) bool {
+	for _, p := range b.pending {
+		if !now.Before(p.deadline) {
+			return true
+		}
+	}
+	return b.delivered < uint64(len(b.messages))
 }
 
 func (b *broker) deliver(c *client, seq uint64, now time.Time) Delivery {
@@ -230,8 +245,15 @@ func (c *client) State(ctx context.Context) (FeedState, error) {
 	for seq := range b.pending {
 		s.AckFloor = min(s.AckFloor, seq-1)
 	}
+	s.Active = ActiveNobody
+	if b.pinned != nil && time.Since(b.lastPull) <= b.pinTTL {
+		s.Active, s.ActiveSince = ActiveOther, b.lastPull
+		if b.pinned == c {
+			s.Active = ActiveSelf
+		}
+	}
 	if c.noClaims {
-		s.Claim = ""
+		s.Claim, s.Active = "", ActiveUnknown
 	}
 	return s, nil
 }

@@ -167,6 +167,16 @@
 // session begins with nothing in hand. When another client is the active one, or
 // messages were held back for three AckWaits, the session ends softly.
 //
+// # Instances
+//
+// Status tells whether this instance is the active one (running), another is (standby), or
+// none is known to be (ready), by the last position that was read: every 15 s, and whenever
+// Position is called. A message under a new claim counts at once, and makes void what was
+// asked for before it. A position that could not be read for an AckWait (15 s at least) is believed no longer,
+// as the server may have chosen another client since. Who tries the parked messages of a
+// route to which nothing is delivered is running, too. None of this decides anything: the
+// gate does.
+//
 // # Leaving
 //
 // A session that ends in order gives back (Delivery.Release) what it has in hand and nobody

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
 	"cebridge/schema/telemetry"
@@ -39,7 +40,22 @@ func (r *Route) observe(m metric.Meter) error {
 			return fmt.Errorf("metric %s: %w", g.name, err)
 		}
 	}
-	_, err := m.Int64ObservableUpDownCounter(telemetry.InboundInFlight, metric.WithDescription("Messages in hand."),
+	_, err := m.Int64ObservableGauge(telemetry.InboundState, metric.WithDescription("1 for the route's present state, 0 for the others."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			present := r.Status().State
+			for _, state := range States {
+				value := int64(0)
+				if state == present {
+					value = 1
+				}
+				o.Observe(value, metric.WithAttributes(r.tel.route, attribute.String(telemetry.AttrState, string(state))))
+			}
+			return nil
+		}))
+	if err != nil {
+		return fmt.Errorf("metric %s: %w", telemetry.InboundState, err)
+	}
+	_, err = m.Int64ObservableUpDownCounter(telemetry.InboundInFlight, metric.WithDescription("Messages in hand."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
 			o.Observe(int64(r.Status().InFlight), r.tel.byRoute)
 			return nil

@@ -40,6 +40,10 @@ func TestMetricsTellOfMessagesInHandAndParkedAndOfAStoppedRoute(t *testing.T) {
 			}
 			got := map[string]int64{}
 			for _, m := range all.ScopeMetrics[0].Metrics {
+				if m.Name == telemetry.InboundState {
+					oneState(t, m.Data.(metricdata.Gauge[int64]), h.route.Status().State)
+					continue
+				}
 				switch d := m.Data.(type) {
 				case metricdata.Gauge[int64]:
 					got[m.Name] = d.DataPoints[0].Value
@@ -65,4 +69,21 @@ func TestMetricsTellOfMessagesInHandAndParkedAndOfAStoppedRoute(t *testing.T) {
 		h.after(time.Minute)
 		tells("stopped", 0, 0, 1)
 	})
+}
+
+// oneState checks that the metric names every state, and is 1 for the present one alone.
+func oneState(t *testing.T, g metricdata.Gauge[int64], present State) {
+	t.Helper()
+	got, want := map[string]int64{}, map[string]int64{}
+	for _, p := range g.DataPoints {
+		state, _ := p.Attributes.Value(telemetry.AttrState)
+		got[state.AsString()] = p.Value
+	}
+	for _, state := range States {
+		want[string(state)] = 0
+	}
+	want[string(present)] = 1
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
 }

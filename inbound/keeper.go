@@ -131,7 +131,7 @@ func (s *session) readPosition() bool {
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(s.intake, s.route.cfg.SettleTimeout)
 	defer cancel()
-	p, err := s.route.feed.State(ctx)
+	p, err := s.route.Position(ctx)
 
 	s.mu.Lock()
 	handOver := err == nil && s.gate.learn(epoch, p)

@@ -87,6 +87,10 @@ type FeedState struct {
 	// Claim is the claim of the client that is the consumer's active one at this
 	// moment, in the form of Message.Claim; "" when unknown or not used.
 	Claim string
+	// Active tells who that client is, and ActiveSince since when it is the active one.
+	// A message that was delivered here and is not handed over yet may be missing from it.
+	Active      Active
+	ActiveSince time.Time
 }
 
 // Writer makes one keyed write. Failures are *outcome.Error (or the context's, together

@@ -106,6 +106,8 @@ type Route struct {
 	resumed bool          // Resume was called while current was ending
 	wake    chan struct{} // closed when paused or stopped changes
 	report  report
+	// standing has a lock of its own.
+	standing standing
 }
 
 // NewRoute checks the configuration and makes a route, which does nothing until
@@ -193,6 +195,7 @@ func (r *Route) clear(ctx context.Context) bool {
 
 func (r *Route) runSession(ctx context.Context) error {
 	s := newSession(ctx, r)
+	r.standing.begin()
 	r.mu.Lock()
 	r.current, r.resumed = s, false
 	halted := r.paused || r.stopped != nil

@@ -244,16 +244,18 @@ func (s *session) prepareOne(m *Message) (prepared, error) {
 // taken at all.
 func (s *session) arrive(m *Message) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ending {
-		return false
-	}
-	if s.gate.note(m) {
+	ending, news := s.ending, false
+	if !ending && s.gate.note(m) {
+		news = s.route.standing.took(time.Now())
 		s.route.guard.forget()
 		s.closedGate()
 		s.shutYard()
 	}
-	return true
+	s.mu.Unlock()
+	if news {
+		s.route.activated()
+	}
+	return !ending
 }
 
 // replaced recognises another delivery of a message in hand. The newer one is

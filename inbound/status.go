@@ -19,8 +19,12 @@ type State string
 const (
 	// StateIdle: Run was not called, or has returned.
 	StateIdle State = "idle"
-	// StateRunning: messages are applied as they come.
+	// StateReady: messages are asked for, and no instance is known to be the active one.
+	StateReady State = "ready"
+	// StateRunning: this instance is the active one: messages are applied as they come.
 	StateRunning State = "running"
+	// StateStandby: another instance is the active one.
+	StateStandby State = "standby"
 	// StateHolding: new messages wait until older ones, delivered before a
 	// take-over, are settled or in hand.
 	StateHolding State = "holding"
@@ -29,6 +33,9 @@ const (
 	// StatePaused: a person paused the route.
 	StatePaused State = "paused"
 )
+
+// States lists every state, for metrics.
+var States = [...]State{StateIdle, StateReady, StateRunning, StateStandby, StateHolding, StateStopped, StatePaused}
 
 // Status is a route at one moment. Its texts hold no personal data.
 type Status struct {
@@ -78,14 +85,15 @@ func (r *Route) Status() Status {
 	case paused:
 		st.State, st.Detail = StatePaused, "resume the route to go on"
 	case running:
-		st.State = StateRunning
+		st.State, st.Detail = r.standing.state(time.Now(), max(r.cfg.AckWait, positionEvery))
 	}
-	holding := false
+	holding, tends := false, false
 	if s != nil {
 		s.mu.Lock()
 		st.InFlight, st.Lanes = len(s.held), len(s.lanes.byKey)
 		st.Parked = s.yard.count
 		holding = s.gate.started && !s.gate.open
+		tends = s.yard.count > 0 && s.holds(time.Now())
 		if s.ending && stopped == nil && !paused {
 			if needsPerson(s.cause) {
 				st.State, st.Detail = StateStopped, brief(s.cause)+"; "+nextAction(s.cause)
@@ -98,6 +106,10 @@ func (r *Route) Status() Status {
 	defer rep.mu.Unlock()
 	st.Pending, st.Results = rep.position.Pending, maps.Clone(rep.results)
 	st.LastError, st.LastErrorTime = rep.last, rep.lastTime
+	if st.State == StateReady && tends {
+		// Nothing is delivered, and the parked messages are this instance's to try.
+		st.State, st.Detail = StateRunning, ""
+	}
 	if st.State != StateRunning {
 		return st
 	}

@@ -127,6 +127,10 @@ func TestMetricsAndSpansTellTheResultAndNoKey(t *testing.T) {
 			"cebridge.inbound.parked erp":              0,
 			"cebridge.inbound.stopped erp":             0,
 		}
+		for _, state := range States {
+			want["cebridge.inbound.state erp "+string(state)] = 0
+		}
+		want["cebridge.inbound.state erp idle"] = 1 // it has ended
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}

@@ -11,6 +11,11 @@
 //	GET /schemas/{table}/{version}.json  JSON Schema of a table's events
 //	GET /             links to the above
 //
+// Ready means that the process takes part: it has started and is connected to NATS. A
+// stopped route, a halted table or a route that another instance has leaves it ready,
+// since the rest goes on and a restart would mend none of it; these are for Status and
+// the metrics.
+//
 // HEAD works where GET does. Other methods answer 405, other paths 404 without a
 // redirect; a path in percent-encoding is another path. A request with a body
 // answers 413.

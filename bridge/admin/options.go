@@ -15,7 +15,8 @@ type Source interface {
 	// can reach the port, so they hold no secret and no personal data.
 	Status() Status
 	// Ready is nil, or says why not. Customer Engagement throttling or being away
-	// is no reason: a restart or less traffic to the bridge would not help.
+	// is no reason, nor is a stopped route or a halted table: a restart or less traffic
+	// to the bridge would not help.
 	Ready() error
 }
 

@@ -63,8 +63,10 @@ type CheckpointStatus struct {
 // RouteStatus is one inbound route.
 type RouteStatus struct {
 	Route string `json:"route"`
-	// State is idle, running, holding, paused or stopped, or held while the route waits
-	// for an alternate key; Detail says why.
+	// State is idle, ready, running, standby, holding, paused or stopped, or held while the
+	// route waits for an alternate key; Detail says why. Of the instances that share a route
+	// one is running, or holding, and the others stand by; before its first message all are
+	// ready.
 	State  string `json:"state"`
 	Detail string `json:"detail,omitempty"`
 	// Pending messages are not delivered yet, AckPending ones not settled, and

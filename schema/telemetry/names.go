@@ -31,6 +31,7 @@ const (
 	InboundHeld      = "cebridge.inbound.held"         // 1 while the route waits for an alternate key
 	InboundParked    = "cebridge.inbound.parked"       // messages parked, as far as this instance knows, by route
 	InboundStopped   = "cebridge.inbound.stopped"      // 1 while the route is stopped until a person acts
+	InboundState     = "cebridge.inbound.state"        // 1 for the route's present state in this instance, by route and state
 	ProcessDuration  = "messaging.process.duration"    // s, from delivery to settlement
 	WebAPIRequests   = "cebridge.webapi.requests"      // by operation, status and verdict
 	WebAPIDuration   = "cebridge.webapi.duration"      // s, by operation

@@ -73,7 +73,8 @@
 // and bytes; those not handed out yet are extended every third of AckWait, and the
 // pin is kept while the handler blocks. When extending was not possible for too long,
 // waiting messages are dropped here, come back from the server, and Message.Claim
-// changes, exactly as after a take-over. At its end the open pull is let run empty, all that
+// changes, exactly as after a take-over. Who is pinned stands in State: nobody, until the
+// server has a message for one of those that ask. At its end the open pull is let run empty, all that
 // came is handed out, so that it can be released, and the pin is given back.
 //
 // # Outbox

@@ -65,6 +65,8 @@ type Feed struct {
 	born        time.Time
 	// claims counts the times that Claim changed for a reason of our own.
 	claims atomic.Uint64
+	// pin is the one that the last message came with, nil while there is none.
+	pin atomic.Pointer[string]
 }
 
 var _ inbound.Feed = (*Feed)(nil)
@@ -217,9 +219,22 @@ func (f *Feed) State(ctx context.Context) (inbound.FeedState, error) {
 		Pending:    info.NumPending,
 	}
 	for _, g := range info.PriorityGroups {
-		if g.Group == pinGroup && g.PinnedClientID != "" {
-			s.Claim = f.claim(g.PinnedClientID)
+		if g.Group != pinGroup {
+			continue
 		}
+		s.ActiveSince = g.PinnedTS
+		switch own := f.pin.Load(); {
+		case g.PinnedClientID == "":
+			// The server pins a client when it has a message for it (nats-server 2.15.2,
+			// consumer.go, nextWaiting).
+			s.Active = inbound.ActiveNobody
+			continue
+		case own != nil && *own == g.PinnedClientID:
+			s.Active = inbound.ActiveSelf
+		default:
+			s.Active = inbound.ActiveOther
+		}
+		s.Claim = f.claim(g.PinnedClientID)
 	}
 	return s, nil
 }

@@ -123,7 +123,8 @@ func TestAFeedDeliversInOrderWithAllFacts(t *testing.T) {
 		ack(t, d)
 	}
 	state, err := f.State(t.Context())
-	if diff := cmp.Diff(inbound.FeedState{Delivered: 300, AckFloor: 300, Claim: claim}, state); diff != "" || err != nil {
+	want := inbound.FeedState{Delivered: 300, AckFloor: 300, Claim: claim, Active: inbound.ActiveSelf, ActiveSince: state.ActiveSince}
+	if diff := cmp.Diff(want, state); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
 	if err := r.end(t); !errors.Is(err, context.Canceled) {
@@ -203,6 +204,35 @@ func TestAGracefulEndHandsTheActiveRoleOverAtOnce(t *testing.T) {
 	if m := second.next(t).Message(); m.Sequence != 2 { // long before the pin would have ended
 		t.Errorf("got sequence %d", m.Sequence)
 	}
+}
+
+func TestTheStateTellsWhoTheActiveClientIs(t *testing.T) {
+	t.Parallel()
+	c := newSource(t, startServer(t))
+	long := func(cfg *FeedConfig) { cfg.AckWait, cfg.PinnedTTL = 2*patience, 2*patience }
+	one, two := newFeed(t, c, long), newFeed(t, connectAgain(t, c), long)
+	told := func(when string, want ...inbound.Active) {
+		t.Helper()
+		for i, f := range []*Feed{one, two} {
+			state, err := f.State(t.Context())
+			if err != nil || state.Active != want[i] || state.ActiveSince.IsZero() != (want[i] == inbound.ActiveNobody) {
+				t.Errorf("%s: feed %d: %+v, %v, want %v", when, i, state, err, want[i])
+			}
+		}
+	}
+	told("before anybody asked", inbound.ActiveNobody, inbound.ActiveNobody)
+	first := run(t, one, 10)
+	send(t, c, 1, 1)
+	ack(t, first.next(t))
+	second := run(t, two, 10)
+	told("after a message", inbound.ActiveSelf, inbound.ActiveOther)
+	if err := first.end(t); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	told("after the end of the first", inbound.ActiveNobody, inbound.ActiveNobody)
+	send(t, c, 2, 2)
+	ack(t, second.next(t))
+	told("after the next message", inbound.ActiveOther, inbound.ActiveSelf)
 }
 
 func TestTheEndLeavesUnacknowledgedMessagesAlone(t *testing.T) {

@@ -35,6 +35,7 @@ const (
 // takes over at once instead of after PinnedTTL.
 func (f *Feed) Run(ctx context.Context, handle func(inbound.Delivery)) error {
 	f.claims.Add(1)
+	f.pin.Store(nil)
 	p := &puller{
 		f:     f,
 		inbox: f.c.nc.NewInbox(),
@@ -66,6 +67,7 @@ func (f *Feed) Run(ctx context.Context, handle func(inbound.Delivery)) error {
 	}
 	p.checks.Wait()
 	f.leave(ctx, p.pin)
+	p.pinnedAs("")
 	return err
 }
 
@@ -238,6 +240,20 @@ func (p *puller) claim(pin string) string {
 	return p.claimed
 }
 
+// pinnedAs notes the pin under which this client receives, "" for none.
+func (p *puller) pinnedAs(pin string) {
+	switch {
+	case pin == p.pin:
+		return
+	case pin == "":
+		p.f.pin.Store(nil)
+	default:
+		own := pin // the parameter itself would cost each message an allocation
+		p.f.pin.Store(&own)
+	}
+	p.pin = pin
+}
+
 // pull asks for messages when there is room for half of the prefetch.
 func (p *puller) pull(now time.Time) {
 	cfg := &p.f.cfg
@@ -318,7 +334,7 @@ func (p *puller) keep(m *nats.Msg, now time.Time) {
 	}
 	h.msg = &h.message
 	delete(m.Header, "Nats-Pin-Id")
-	p.pin = h.pin
+	p.pinnedAs(h.pin)
 	if meta.NumDelivered > 1 {
 		for i, old := range p.queue {
 			if old.msg.Sequence == h.msg.Sequence {
@@ -342,7 +358,8 @@ func (p *puller) status(ctx context.Context, m *nats.Msg, now time.Time) {
 		code == "409" && strings.Contains(text, "Batch Completed"):
 		p.open, p.retryWait = false, 0
 	case code == "423":
-		p.open, p.pin, p.retryWait = false, "", 0
+		p.open, p.retryWait = false, 0
+		p.pinnedAs("")
 	default:
 		// Leadership change, shutdown, deletion, nobody listening.
 		p.later(now)
