@@ -165,3 +165,29 @@ func TestWhatTheSourceStreamForgetsIsStillParked(t *testing.T) {
 		t.Errorf("the record is %v", got)
 	}
 }
+
+func TestParkedMessagesGoOnAtOnceAfterAnOrderlyRestartHoweverLongTheAckWait(t *testing.T) {
+	t.Parallel()
+	routes := strings.ReplaceAll(parkingRoutes, "ack_wait: 1s", "ack_wait: 1h")
+	for name, arrives := range map[string]bool{"while messages arrive": true, "while nothing arrives": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, routes, nil)
+			r.send("erp.customer", "c", "1", map[string]any{"id": "A1", "name": "first", "contact": "late@contoso.com"})
+			r.settledUpTo(1)
+			r.stop()
+			insert(t, r.sim, "contact", map[string]any{"emailaddress1": "late@contoso.com", "lastname": "Late"})
+			r.start(routes)
+			want := []uint64{1}
+			if arrives {
+				r.send("erp.customer", "c", "2", map[string]any{"id": "A1", "name": "second", "contact": "late@contoso.com"})
+				want = append(want, 2)
+			}
+			for _, seq := range want {
+				if s := r.written(); s.Message.Sequence != seq {
+					t.Errorf("message %d was written, want %d", s.Message.Sequence, seq)
+				}
+			}
+		})
+	}
+}

@@ -138,10 +138,33 @@
 // other records, such as those published from Customer Engagement, when to look. GiveUpParked counts from the first attempt, or from the parking.
 //
 // One instance at a time does that: whoever became the active client begins a term,
-// renews it while anything is parked, and waits an AckWait before its first try. An
+// and renews it while anything is parked. An
 // instance that cannot renew tries nothing after three quarters of an AckWait, and
 // what it still parks is refused. Where nothing is delivered, so that nobody is the
-// active client, a term unchanged for two AckWaits is taken over.
+// active client, a term that was ended, or is unchanged for two AckWaits, is taken over.
+//
+// What was parked before the term is tried an AckWait after its beginning, when an earlier
+// holder, even if it does not know yet that it was replaced, tries nothing any more.
+// Nobody waits for that in three cases:
+//
+//   - The term before was ended. A session ends its term (Tenure.End) when all that it ran
+//     has ended, no write of the route may still take effect after a lost answer, and it
+//     would itself have been free to try everything. The end is stored in the place of the
+//     fence that this session stored last, and the next term in the place of the end, so
+//     nobody had a term in between. Who tries anything without a term after that? Not the
+//     one that ended: its next session begins a term first. Not a holder before it:
+//     it had stopped when this one was free to try, and begins again only with a
+//     new term. A holder that was frozen, killed or replaced before it stored the end never
+//     stores it: the stream refuses it. And of two that find one end, the stream lets one alone
+//     begin its term in that place; the other follows on that term, and waits.
+//   - The term before is this session's own, as after a change of claims: what it had waited
+//     for is over still.
+//   - The message was parked in this term. Nobody else knows of it without a new term, whose
+//     holder waits for this one; and nothing older of its keys is parked.
+//
+// The mark of the route (see Leaving) would not do for the first: who holds the term need
+// not be who wrote last, as two instances may take each other's place within an AckWait, and
+// the mark could say that all is in order while one that it knows nothing of goes on trying.
 //
 // # Echoes
 //

@@ -24,9 +24,13 @@ type lot struct {
 	mu     sync.Mutex
 	place  uint64
 	term   int
+	ended  bool // the term was
 	parked []*Parked
 	most   int
-	fail   func(call string) error
+	// resumed counts the terms that began with messages after one that was ended, waited
+	// those that did not.
+	resumed, waited int
+	fail            func(call string) error
 }
 
 // terminal is one instance's connection to the lot; it implements Parking.
@@ -43,22 +47,47 @@ func (l *lot) enter(call string) (leave func(), err error) {
 	return l.mu.Unlock, err
 }
 
-func (t *terminal) Open(context.Context) ([]*Parked, error) {
+func (t *terminal) Open(context.Context) (Opened, error) {
 	leave, err := t.lot.enter("open")
 	defer leave()
 	if err != nil {
-		return nil, err
+		return Opened{}, err
 	}
-	t.lot.term++
-	t.term = t.lot.term
-	var all []*Parked
+	o := Opened{Ended: t.lot.ended, Own: t.term != 0 && t.term == t.lot.term}
+	t.raise(false)
 	for _, p := range t.lot.parked {
 		l, m := *p.Letter, *p.Letter.Message
 		m.Header, m.Data = nil, nil
 		l.Message = &m
-		all = append(all, &Parked{Letter: &l, Place: p.Place})
+		o.Parked = append(o.Parked, &Parked{Letter: &l, Place: p.Place})
 	}
-	return all, nil
+	switch {
+	case len(o.Parked) == 0:
+	case o.Ended:
+		t.lot.resumed++
+	default:
+		t.lot.waited++
+	}
+	return o, nil
+}
+
+// raise begins another term, or ends it; the lot is locked.
+func (t *terminal) raise(ended bool) {
+	t.lot.term++
+	t.term, t.lot.ended = t.lot.term, ended
+}
+
+func (t *terminal) End(context.Context) error {
+	leave, err := t.lot.enter("end")
+	defer leave()
+	switch {
+	case err != nil:
+		return err
+	case t.term != t.lot.term:
+		return ErrFenced
+	}
+	t.raise(true)
+	return nil
 }
 
 func (t *terminal) Hold(context.Context) error {
@@ -70,18 +99,17 @@ func (t *terminal) Hold(context.Context) error {
 	case t.term != t.lot.term:
 		return ErrFenced
 	}
-	t.lot.term++
-	t.term = t.lot.term
+	t.raise(false)
 	return nil
 }
 
-func (t *terminal) Term(context.Context) (uint64, error) {
+func (t *terminal) Term(context.Context) (uint64, bool, error) {
 	leave, err := t.lot.enter("term")
 	defer leave()
 	if len(t.lot.parked) == 0 {
-		return 0, err
+		return 0, false, err
 	}
-	return uint64(t.lot.term), err
+	return uint64(t.lot.term), t.lot.ended, err
 }
 
 func (t *terminal) Park(_ context.Context, p *Parked) error {
@@ -125,6 +153,13 @@ func (t *terminal) Remove(_ context.Context, p *Parked) error {
 		return q.Letter.Message.id() == p.Letter.Message.id()
 	})
 	return nil
+}
+
+// holds tells whether a message is parked.
+func (l *lot) holds(seq uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.parked, func(p *Parked) bool { return p.Letter.Message.Sequence == seq })
 }
 
 func (l *lot) count() int {

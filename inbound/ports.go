@@ -228,14 +228,29 @@ type Parking interface {
 // again.
 type Tenure interface {
 	// Open begins a term: whatever another instance still tries to park in an
-	// earlier one is refused from then on. It returns all that is parked; header
-	// and data of the messages may be left out.
-	Open(ctx context.Context) ([]*Parked, error)
+	// earlier one is refused from then on.
+	Open(ctx context.Context) (Opened, error)
 	// Hold renews the term; ErrFenced when another one has begun.
 	Hold(ctx context.Context) error
-	// Term is a number that changes with every Open and Hold of any instance; 0
-	// when nothing is parked.
-	Term(ctx context.Context) (uint64, error)
+	// End ends the term, for the next Open of any instance to see; ErrFenced when it is
+	// not the present one, or not surely this instance's own.
+	End(ctx context.Context) error
+	// Term is a number that changes with every Open, Hold and End of any instance; 0
+	// when nothing is parked. Ended tells whether the term was ended.
+	Term(ctx context.Context) (term uint64, ended bool, err error)
+}
+
+// Opened is how a term begins.
+type Opened struct {
+	// Parked is all that is parked; header and data of the messages may be left out.
+	Parked []*Parked
+	// Ended: this term follows directly on one that was ended (Tenure.End). Own: on one
+	// that this Tenure itself began or renewed, and surely got. Of those who find the same
+	// end one alone is told.
+	Ended, Own bool
+	// Unsure: there is no room to begin a term, so the one before is not over. Then neither
+	// Ended nor Own is set.
+	Unsure bool
 }
 
 var (

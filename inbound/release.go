@@ -20,9 +20,6 @@ func (s *session) releaseDue() (next time.Time) {
 	if y.count == 0 || s.ending || s.gate.started && !s.gate.open || !s.holds(now) {
 		return next
 	}
-	if now.Before(y.quiet) {
-		return y.quiet
-	}
 	next = y.ripen(now)
 	for _, p := range y.next(max(1, s.route.cfg.Concurrency/4) - y.out) {
 		s.goroutines.Go(func() { s.tryParked(p) })

@@ -141,7 +141,7 @@ func (s *session) run(ctx context.Context) error {
 	}
 	s.end(err)
 	s.drain()
-	s.leave()
+	s.depart()
 	close(s.stopKeeping)
 	keepers.Wait()
 	s.giveBack(time.Now())
@@ -191,6 +191,14 @@ func (s *session) drain() {
 	}
 	s.endSettle()
 	<-done
+}
+
+// depart tells those who come next what they need not wait for.
+func (s *session) depart() {
+	ctx, cancel := context.WithTimeout(s.settle, s.route.cfg.SettleTimeout)
+	defer cancel()
+	s.endTerm(ctx)
+	s.leave(ctx)
 }
 
 // handle takes one delivery in. It blocks while there is no room.
@@ -401,6 +409,7 @@ func (s *session) tryOpen() {
 	if s.ending || s.parks() && !s.yard.open || !s.gate.tryOpen(s.inHand) {
 		return
 	}
+	s.pokeYard() // parked messages wait for the gate, too
 	var waiting []*entry
 	for _, e := range s.held {
 		if e.gated {

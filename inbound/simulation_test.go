@@ -35,6 +35,11 @@ type world struct {
 	applied atomic.Int64
 	cfg     RouteConfig
 	memory  Revisions // nil: who was here before is not known
+	// lot is where messages are parked, if they can be; stops: all instances end in order
+	// now and then, and others begin.
+	lot   *lot
+	stops bool
+	steps int
 
 	graves    sync.WaitGroup // killed instances that are not gone yet
 	instances []*instance
@@ -126,6 +131,10 @@ func (w *world) spawn(i int) {
 	}
 	h := newBenchOn(w.t, cfg, w.b, w.crm, w.out)
 	h.route.writer, h.route.deps.Revisions = m, w.memory
+	if w.lot != nil {
+		h.route.mapper = childMapper{}
+		h.route.deps.Parking, h.route.deps.Arrivals = &terminal{lot: w.lot}, NewArrivals()
+	}
 	h.c.noClaims = w.noClaims
 	h.c.latency = time.Duration(w.rnd.IntN(20)) * time.Millisecond
 	h.start()
@@ -143,10 +152,21 @@ func (w *world) kill(i int) {
 	w.spawn(i)
 }
 
+// stop ends all instances in order, and starts others a little later.
+func (w *world) stop() {
+	for _, i := range w.rnd.Perm(len(w.instances)) {
+		w.instances[i].close()
+	}
+	time.Sleep(time.Duration(w.rnd.IntN(1000)) * time.Millisecond)
+	for i := range w.instances {
+		w.spawn(i)
+	}
+}
+
 // judge is called by the broker when a message is acknowledged.
 func (w *world) judge(seq uint64) {
 	data := string(w.b.messages[seq-1].Data)
-	if strings.Contains(data, "skip") || w.out.rejected()[seq] {
+	if strings.Contains(data, "skip") || w.out.rejected()[seq] || w.lot != nil && w.lot.holds(seq) {
 		return
 	}
 	for _, wr := range w.crm.writes() {
@@ -163,7 +183,7 @@ func (w *world) run() {
 		w.spawn(i)
 	}
 	down := map[int]time.Time{}
-	const steps = 300
+	steps := max(w.steps, 300)
 	for step := range steps {
 		for range w.rnd.IntN(4) {
 			key := fmt.Sprintf("k%d", w.rnd.IntN(12))
@@ -181,6 +201,9 @@ func (w *world) run() {
 		i := w.rnd.IntN(len(w.instances))
 		in := w.instances[i]
 		switch {
+		case w.stops && w.rnd.IntN(60) == 0:
+			w.stop()
+			clear(down)
 		case w.kills && w.rnd.IntN(30) == 0:
 			w.kill(i)
 			delete(down, i)
@@ -211,7 +234,8 @@ func (w *world) run() {
 // settle waits until everything is acknowledged, and then checks the history.
 func (w *world) settle() {
 	began := time.Now()
-	for len(w.b.unsettled()) > 0 && time.Since(began) < 3*time.Minute+100*w.late {
+	waits := func() bool { return len(w.b.unsettled()) > 0 || w.lot != nil && w.lot.count() > 0 }
+	for waits() && time.Since(began) < 3*time.Minute+100*w.late {
 		time.Sleep(time.Second)
 	}
 	synctest.Wait()
@@ -220,6 +244,9 @@ func (w *world) settle() {
 			w.t.Logf("%+v", in.route.Status())
 		}
 		w.t.Errorf("never settled: %v", left)
+	}
+	if w.lot != nil && w.lot.count() > 0 {
+		w.t.Errorf("%d are still parked: %+v", w.lot.count(), w.instances[0].route.Status())
 	}
 	for _, in := range w.instances {
 		in.close()

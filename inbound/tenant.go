@@ -83,13 +83,11 @@ func (s *session) moveIn(store Revisions) (tenancy, error) {
 
 // leave tells the next tenant that nothing of this one may still take effect, if that
 // is so. Whoever came meanwhile makes it void.
-func (s *session) leave() {
+func (s *session) leave(ctx context.Context) {
 	t, store := s.tenancy.Load(), s.route.deps.Revisions
 	if t == nil || t.place == 0 || s.settle.Err() != nil || s.route.late.any(time.Now()) || !s.inherited(t) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(s.settle, s.route.cfg.SettleTimeout)
-	defer cancel()
 	if _, err := store.Advance(ctx, tenantKey, Applied{Revision: tenantLeft, Place: t.place}); err != nil && !errors.Is(err, ErrOutdated) {
 		// The next tenant waits then, as after a crash.
 		s.route.failed("store that the route was left in order", err)

@@ -106,7 +106,7 @@ func (s *session) holdYard() {
 
 // watchYard looks after the parked messages of a route to which nothing is
 // delivered, so that no instance is the consumer's active client: whoever sees the
-// term unchanged for two AckWaits takes it.
+// term ended, or unchanged for two AckWaits, takes it.
 func (s *session) watchYard() {
 	s.mu.Lock()
 	idle := !s.gate.started && !s.yard.open
@@ -115,7 +115,7 @@ func (s *session) watchYard() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.intake, s.route.cfg.SettleTimeout)
-	term, err := s.route.deps.Parking.Term(ctx)
+	term, ended, err := s.route.deps.Parking.Term(ctx)
 	cancel()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,6 +124,8 @@ func (s *session) watchYard() {
 		if s.intake.Err() == nil {
 			s.route.failed("read the parked messages", err)
 		}
+	case ended:
+		s.yard.abandoned = true
 	case term != s.yard.term || term == 0:
 		s.yard.term, s.yard.seen = term, now
 	case now.Sub(s.yard.seen) >= 2*s.route.cfg.AckWait:
@@ -143,7 +145,7 @@ func (s *session) openYard() {
 	}
 	asked := time.Now()
 	ctx, cancel := context.WithTimeout(s.intake, s.route.cfg.AckWait)
-	all, err := s.route.deps.Parking.Open(ctx)
+	opened, err := s.route.deps.Parking.Open(ctx)
 	cancel()
 	if err != nil {
 		if s.intake.Err() == nil {
@@ -153,10 +155,31 @@ func (s *session) openYard() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := time.Now()
+	y.settle(opened, now, s.route.cfg.AckWait)
 	if epoch != s.gate.epoch || y.open {
 		return
 	}
-	y.fill(all, time.Now())
-	y.held, y.quiet, y.abandoned = asked, time.Now().Add(s.route.cfg.AckWait), false
+	y.fill(opened.Parked, now)
+	y.held, y.quiet, y.abandoned = asked, y.calm, false
 	s.tryOpen()
+}
+
+// endTerm tells whoever opens the index next that nobody tries anything of it any more.
+// It is called when all that ran has ended, and says so only if nothing parked or else may
+// still take effect, and if the clients before this one have surely stopped, too.
+func (s *session) endTerm(ctx context.Context) {
+	if !s.parks() || s.settle.Err() != nil || s.route.late.bound <= 0 || s.route.late.any(time.Now()) {
+		return
+	}
+	s.mu.Lock()
+	sure := s.yard.open && s.yard.count > 0 && !time.Now().Before(s.yard.quiet)
+	s.mu.Unlock()
+	if !sure {
+		return
+	}
+	if err := s.route.deps.Parking.End(ctx); err != nil && !errors.Is(err, ErrFenced) {
+		// Whoever comes next waits then, as after a crash.
+		s.route.failed("end the term of the parked messages", err)
+	}
 }

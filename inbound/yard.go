@@ -34,6 +34,7 @@ type yard struct {
 	sets    map[string]int
 	changed func()
 	ready   []*berth // fronts to try now, in their order
+	hushed  []*berth // fronts to try when quiet is over
 	count   int
 	places  int // count, with every message as often as it has keys
 	out     int
@@ -42,8 +43,9 @@ type yard struct {
 	held, seen time.Time
 	term       uint64
 	abandoned  bool
-	// quiet ends when the client before this one has surely stopped.
-	quiet time.Time
+	// quiet is when the clients before this one have surely stopped trying. calm is the
+	// same as the last opening of the index left it, zero before the first one.
+	quiet, calm time.Time
 }
 
 // berth is one parked message.
@@ -56,8 +58,10 @@ type berth struct {
 	// first is since when it is a front.
 	first time.Time
 	waits string
-	// ready: it is among yard.ready. out: it is being tried. again: what it waits for
-	// arrived meanwhile.
+	// foreign: it was parked before the index was read, so that others may know of it.
+	foreign bool
+	// ready: it is among yard.ready or hushed. out: it is being tried. again: what it
+	// waits for arrived meanwhile.
 	ready, out, again bool
 }
 
@@ -80,6 +84,18 @@ func (y *yard) shut(quiet time.Time) {
 	y.open, y.quiet = false, quiet
 }
 
+// settle notes how the term began: until when others may still try what is parked.
+func (y *yard) settle(o Opened, now time.Time, ackWait time.Duration) {
+	switch {
+	case o.Ended, len(o.Parked) == 0 && !o.Unsure:
+		y.calm = now
+	case o.Own && !y.calm.IsZero():
+		// Nobody else had a term since, so it is as it was.
+	default:
+		y.calm = now.Add(ackWait)
+	}
+}
+
 // full tells whether no further key may be parked.
 func (y *yard) full() bool { return y.places >= maxParked }
 
@@ -87,12 +103,13 @@ func (y *yard) full() bool { return y.places >= maxParked }
 func (y *yard) fill(all []*Parked, now time.Time) {
 	y.bays, y.berths = make(map[string][]*berth), make(map[messageID]*berth, len(all))
 	y.fronts, y.waiting = make(map[*berth]struct{}), make(map[string]map[*berth]struct{})
-	y.ready, y.count, y.places, y.out, y.sets = nil, 0, 0, 0, make(map[string]int)
+	y.ready, y.hushed, y.count, y.places, y.out, y.sets = nil, nil, 0, 0, 0, make(map[string]int)
 	y.notify()
 	slices.SortStableFunc(all, func(a, b *Parked) int { return int(int64(a.Place) - int64(b.Place)) })
 	for _, p := range all {
-		if y.berths[p.Letter.Message.id()] == nil {
+		if id := p.Letter.Message.id(); y.berths[id] == nil {
 			y.add(p, now, 0)
+			y.berths[id].foreign = true
 		}
 	}
 	y.open = true
@@ -176,7 +193,7 @@ func (y *yard) arrived(path string) bool {
 }
 
 // ripen moves the messages whose time has come to the ready ones, and tells when the
-// next one is due; the zero time when none waits.
+// next one is due; the zero time when none waits. Those of others wait for the quiet.
 func (y *yard) ripen(now time.Time) (next time.Time) {
 	for b := range y.fronts {
 		switch {
@@ -187,14 +204,24 @@ func (y *yard) ripen(now time.Time) (next time.Time) {
 			next = b.due
 		}
 	}
+	switch {
+	case len(y.hushed) == 0:
+	case !now.Before(y.quiet):
+		y.ready, y.hushed = append(y.ready, y.hushed...), nil
+	case next.IsZero() || y.quiet.Before(next):
+		next = y.quiet
+	}
 	return next
 }
 
-// prepare puts a front at the end of the ready ones.
+// prepare puts a front at the end of the ready ones, or of those that ripen makes ready.
 func (y *yard) prepare(b *berth) {
-	if !b.ready && !b.out {
-		b.ready = true
-		y.ready = append(y.ready, b)
+	switch {
+	case b.ready || b.out:
+	case b.foreign:
+		b.ready, y.hushed = true, append(y.hushed, b)
+	default:
+		b.ready, y.ready = true, append(y.ready, b)
 	}
 }
 

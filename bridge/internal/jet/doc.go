@@ -111,7 +111,10 @@
 // stored only in the place of the one that was read. Parking stores letters in the
 // dead-letter stream; each names the sequence of the route's fence subject
 // (Nats-Expected-Last-Subject-Sequence with -Subject), so that the stream refuses what
-// an instance parks whose term is over.
+// an instance parks whose term is over. Each fence is stored in the place of the one that
+// was read, so whoever begins a term knows how the one before ended: the header
+// Crm-Parked-Term is "ended" on the fence that End stores, and absent on all others.
+// Instances that do not know the header take it for any other fence.
 //
 // # Payloads
 //

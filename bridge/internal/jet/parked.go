@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"sync"
 
@@ -29,12 +30,20 @@ type Parking struct {
 
 	mu    sync.Mutex
 	fence uint64
+	// own: the fence is surely this one's. In a full stream a term begins without.
+	own bool
 }
 
 var _ inbound.Parking = (*Parking)(nil)
 
 // fenceToken stands where a key's hash would; it is not one.
 const fenceToken = "fence"
+
+// termHeader is on the fence of a term that was ended in order.
+const (
+	termHeader = "Crm-Parked-Term"
+	termEnded  = "ended"
+)
 
 // expectedSubject names the subject whose last sequence is expected. Source: nats.go
 // 1.55.0, jetstream/publish.go.
@@ -52,35 +61,51 @@ func (p *Parking) subject(l *inbound.Letter) string {
 }
 
 // Open implements inbound.Parking. Messages come back without header and data.
-func (p *Parking) Open(ctx context.Context) ([]*inbound.Parked, error) {
+func (p *Parking) Open(ctx context.Context) (inbound.Opened, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all, err := p.open(ctx)
+	opened, err := p.open(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the parked messages of route %s: %w", p.route, err)
+		return inbound.Opened{}, fmt.Errorf("read the parked messages of route %s: %w", p.route, err)
 	}
-	return all, nil
+	return opened, nil
 }
 
-func (p *Parking) open(ctx context.Context) ([]*inbound.Parked, error) {
+func (p *Parking) open(ctx context.Context) (opened inbound.Opened, err error) {
 	newest, err := p.c.lastOf(ctx, p.stream, p.names.Parked(p.route, ">"))
 	if err != nil {
-		return nil, err
+		return opened, err
 	}
 	if newest.Seq == 0 {
-		p.fence = 0
-		return nil, nil
+		p.fence, p.own = 0, false
+		return opened, nil
 	}
 	last, err := p.c.lastOf(ctx, p.stream, p.fenceSubject())
 	if err != nil {
-		return nil, err
+		return opened, err
 	}
-	// In a full stream nobody can park anything, so the old fence does no harm.
-	if err := p.raise(ctx, last.Seq); err != nil && !errors.Is(err, inbound.ErrOutboxFull) {
-		return nil, err
+	ended, err := endsTerm(last)
+	if err != nil {
+		return opened, err
 	}
+	own := p.own && p.fence == last.Seq
+	switch err := p.raise(ctx, last.Seq, nil); {
+	case err == nil:
+		opened.Ended, opened.Own = ended, own
+	case errors.Is(err, inbound.ErrOutboxFull):
+		// In a full stream nobody can park anything, so the old fence does no harm.
+		opened.Unsure = true
+	default:
+		return opened, err
+	}
+	opened.Parked, err = p.list(ctx)
+	return opened, err
+}
+
+// list reads all that is parked.
+func (p *Parking) list(ctx context.Context) ([]*inbound.Parked, error) {
 	var all []*inbound.Parked
-	_, err = p.c.ReadStream(ctx, p.stream, []string{p.names.Parked(p.route, "*.*.*")}, func(m outbound.Stored) error {
+	_, err := p.c.ReadStream(ctx, p.stream, []string{p.names.Parked(p.route, "*.*.*")}, func(m outbound.Stored) error {
 		l, err := DecodeLetter(m.Header, m.Data)
 		if err != nil {
 			return fmt.Errorf("sequence %d of stream %s: %w: remove it", m.Sequence, p.stream, err)
@@ -96,35 +121,67 @@ func (p *Parking) open(ctx context.Context) ([]*inbound.Parked, error) {
 func (p *Parking) Hold(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.raise(ctx, p.fence); err != nil {
+	if err := p.raise(ctx, p.fence, nil); err != nil {
 		return fmt.Errorf("hold the parked messages of route %s: %w", p.route, err)
 	}
 	return nil
 }
 
-// Term implements inbound.Tenure: the sequence of the present fence.
-func (p *Parking) Term(ctx context.Context) (uint64, error) {
-	m, err := p.c.lastOf(ctx, p.stream, p.fenceSubject())
-	if err != nil {
-		return 0, fmt.Errorf("read the parked messages of route %s: %w", p.route, err)
+// End implements inbound.Tenure: the last fence of the term tells that it is.
+func (p *Parking) End(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	err := inbound.ErrFenced
+	if p.own {
+		err = p.raise(ctx, p.fence, nats.Header{termHeader: {termEnded}})
 	}
-	return m.Seq, nil
+	if err != nil {
+		return fmt.Errorf("end the term of the parked messages of route %s: %w", p.route, err)
+	}
+	return nil
 }
 
-// raise puts a new fence behind the one at sequence before, and removes the old one.
-func (p *Parking) raise(ctx context.Context, before uint64) error {
-	answer, err := p.c.store(ctx, &nats.Msg{Subject: p.fenceSubject(), Header: nats.Header{
+// Term implements inbound.Tenure: the sequence of the present fence.
+func (p *Parking) Term(ctx context.Context) (term uint64, ended bool, err error) {
+	m, err := p.c.lastOf(ctx, p.stream, p.fenceSubject())
+	if err == nil {
+		ended, err = endsTerm(m)
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("read the parked messages of route %s: %w", p.route, err)
+	}
+	return m.Seq, ended, nil
+}
+
+// endsTerm tells whether a fence is the last one of its term.
+func endsTerm(fence leaderMessage) (bool, error) {
+	if len(fence.Header) == 0 {
+		return false, nil
+	}
+	header, err := nats.DecodeHeadersMsg(fence.Header)
+	if err != nil {
+		return false, fmt.Errorf("sequence %d: %w", fence.Seq, err)
+	}
+	return header.Get(termHeader) == termEnded, nil
+}
+
+// raise puts a new fence, with what header says, behind the one at sequence before, and
+// removes the old one.
+func (p *Parking) raise(ctx context.Context, before uint64, header nats.Header) error {
+	m := &nats.Msg{Subject: p.fenceSubject(), Header: nats.Header{
 		jetstream.ExpectedStreamHeader:      {p.stream},
 		jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(before, 10)},
-	}})
+	}}
+	maps.Copy(m.Header, header)
+	answer, err := p.c.store(ctx, m)
 	if refused(err) {
 		return inbound.ErrFenced
 	}
 	if err != nil {
-		p.fence = before
+		p.fence, p.own = before, p.own && p.fence == before
 		return err
 	}
-	p.fence = answer.Sequence
+	p.fence, p.own = answer.Sequence, true
 	if before > 0 {
 		// Failing leaves one small message more.
 		_, _ = p.c.PurgeBefore(ctx, p.stream, p.fenceSubject(), answer.Sequence)
@@ -150,8 +207,8 @@ func (p *Parking) Park(ctx context.Context, parked *inbound.Parked) error {
 }
 
 func (p *Parking) park(ctx context.Context, subject string, parked *inbound.Parked) error {
-	if p.fence == 0 {
-		if err := p.raise(ctx, 0); err != nil {
+	if !p.own {
+		if err := p.raise(ctx, p.fence, nil); err != nil {
 			return err
 		}
 	}

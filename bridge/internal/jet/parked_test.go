@@ -34,11 +34,16 @@ func parked(key string, seq uint64) *inbound.Parked {
 
 func open(t testing.TB, p *Parking) []*inbound.Parked {
 	t.Helper()
-	list, err := p.Open(t.Context())
+	return opened(t, p).Parked
+}
+
+func opened(t testing.TB, p *Parking) inbound.Opened {
+	t.Helper()
+	o, err := p.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return list
+	return o
 }
 
 func park(t testing.TB, p *Parking, list ...*inbound.Parked) {
@@ -56,8 +61,8 @@ func TestAParkedMessageComesBackWholeAndInOrder(t *testing.T) {
 	if list := open(t, p); len(list) != 0 {
 		t.Fatalf("%d parked in an empty stream", len(list))
 	}
-	if term, err := p.Term(t.Context()); term != 0 || err != nil {
-		t.Errorf("term %d, %v where nothing is parked", term, err)
+	if term, ended, err := p.Term(t.Context()); term != 0 || ended || err != nil {
+		t.Errorf("term %d, ended %v, %v where nothing is parked", term, ended, err)
 	}
 	park(t, p, parked("A", 5), parked("B", 6), parked("A", 7))
 	list := open(t, c.Parking("DEAD", names, "erp"))
@@ -124,7 +129,7 @@ func TestHoldingATermChangesItAndLeavesOneFence(t *testing.T) {
 	c, p := newParking(t)
 	open(t, p)
 	park(t, p, parked("A", 1))
-	before, err := p.Term(t.Context())
+	before, _, err := p.Term(t.Context())
 	if err != nil || before == 0 {
 		t.Fatalf("term %d, %v", before, err)
 	}
@@ -133,8 +138,8 @@ func TestHoldingATermChangesItAndLeavesOneFence(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	after, err := p.Term(t.Context())
-	if err != nil || after <= before {
+	after, ended, err := p.Term(t.Context())
+	if err != nil || after <= before || ended {
 		t.Errorf("term %d after %d, %v", after, before, err)
 	}
 	if n := len(all(t, c, "DEAD", names.Parked("erp", fenceToken))); n != 1 {
@@ -190,5 +195,101 @@ func TestAFullStreamParksNothingButCanBeOpened(t *testing.T) {
 	}
 	if err := p.Park(t.Context(), parked("A", 2)); !errors.Is(err, inbound.ErrOutboxFull) {
 		t.Errorf("error %v, want ErrOutboxFull", err)
+	}
+	// A term that began without a fence of its own is no term to end, and nobody may take
+	// it for the one before.
+	other := c.Parking("DEAD", names, "erp")
+	if o := opened(t, other); o.Own || o.Ended || !o.Unsure || len(o.Parked) != 1 {
+		t.Errorf("%+v", o)
+	}
+	if err := other.End(t.Context()); !errors.Is(err, inbound.ErrFenced) {
+		t.Errorf("error %v, want ErrFenced", err)
+	}
+	if err := p.End(t.Context()); !errors.Is(err, inbound.ErrOutboxFull) {
+		t.Errorf("error %v, want ErrOutboxFull", err)
+	}
+	cfg.MaxBytes = -1
+	if _, err := c.js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	// There is room again: the first that parks needs a fence of its own.
+	if err := other.Park(t.Context(), parked("A", 2)); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Park(t.Context(), parked("A", 3)); !errors.Is(err, inbound.ErrFenced) {
+		t.Errorf("error %v, want ErrFenced", err)
+	}
+}
+
+func TestOneAloneIsToldThatTheTermBeforeWasEnded(t *testing.T) {
+	t.Parallel()
+	c, first := newParking(t)
+	open(t, first)
+	park(t, first, parked("A", 1))
+	if err := first.End(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if term, ended, err := first.Term(t.Context()); term == 0 || !ended || err != nil {
+		t.Errorf("term %d, ended %v, %v", term, ended, err)
+	}
+	second, third := c.Parking("DEAD", names, "erp"), c.Parking("DEAD", names, "erp")
+	if o := opened(t, second); !o.Ended || o.Own || len(o.Parked) != 1 {
+		t.Errorf("%+v", o)
+	}
+	if o := opened(t, third); o.Ended || o.Own || len(o.Parked) != 1 {
+		t.Errorf("%+v", o)
+	}
+	if _, ended, err := third.Term(t.Context()); ended || err != nil {
+		t.Errorf("ended %v, %v", ended, err)
+	}
+	for name, p := range map[string]*Parking{"first": first, "second": second} {
+		if err := p.End(t.Context()); !errors.Is(err, inbound.ErrFenced) {
+			t.Errorf("%s: error %v, want ErrFenced", name, err)
+		}
+	}
+	if n := len(all(t, c, "DEAD", names.Parked("erp", fenceToken))); n != 1 {
+		t.Errorf("%d fences, want 1", n)
+	}
+}
+
+func TestATermIsItsOwnAsLongAsNobodyElseBeganOne(t *testing.T) {
+	t.Parallel()
+	c, p := newParking(t)
+	if o := opened(t, p); o.Own || o.Ended {
+		t.Errorf("the first of all: %+v", o)
+	}
+	if err := p.End(t.Context()); !errors.Is(err, inbound.ErrFenced) {
+		t.Errorf("ended without a term: %v", err)
+	}
+	park(t, p, parked("A", 1))
+	if o := opened(t, p); !o.Own || o.Ended {
+		t.Errorf("after parking: %+v", o)
+	}
+	if err := p.Hold(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if o := opened(t, p); !o.Own {
+		t.Errorf("after holding: %+v", o)
+	}
+	open(t, c.Parking("DEAD", names, "erp"))
+	if o := opened(t, p); o.Own || o.Ended {
+		t.Errorf("after another one: %+v", o)
+	}
+	if o := opened(t, p); !o.Own {
+		t.Errorf("again: %+v", o)
+	}
+}
+
+func TestAFenceOfAnEarlierVersionEndsNoTerm(t *testing.T) {
+	t.Parallel()
+	c, p := newParking(t)
+	open(t, p)
+	park(t, p, parked("A", 1))
+	// It had no header of its own.
+	if _, err := c.NATS().RequestWithContext(t.Context(), names.Parked("erp", fenceToken), nil); err != nil {
+		t.Fatal(err)
+	}
+	if o := opened(t, p); o.Ended || o.Own {
+		t.Errorf("%+v", o)
 	}
 }
