@@ -37,18 +37,27 @@ type lot struct {
 type terminal struct {
 	lot  *lot
 	term int
+	c    *client // nil, or what the connection goes down with
 }
 
-func (l *lot) enter(call string) (leave func(), err error) {
-	l.mu.Lock()
-	if l.fail != nil {
-		err = l.fail(call)
+func (t *terminal) enter(call string) (leave func(), err error) {
+	if t.c != nil {
+		t.c.b.mu.Lock()
+		down := t.c.down
+		t.c.b.mu.Unlock()
+		if down {
+			return func() {}, errors.New(call + ": no connection")
+		}
 	}
-	return l.mu.Unlock, err
+	t.lot.mu.Lock()
+	if t.lot.fail != nil {
+		err = t.lot.fail(call)
+	}
+	return t.lot.mu.Unlock, err
 }
 
 func (t *terminal) Open(context.Context) (Opened, error) {
-	leave, err := t.lot.enter("open")
+	leave, err := t.enter("open")
 	defer leave()
 	if err != nil {
 		return Opened{}, err
@@ -78,7 +87,7 @@ func (t *terminal) raise(ended bool) {
 }
 
 func (t *terminal) End(context.Context) error {
-	leave, err := t.lot.enter("end")
+	leave, err := t.enter("end")
 	defer leave()
 	switch {
 	case err != nil:
@@ -91,7 +100,7 @@ func (t *terminal) End(context.Context) error {
 }
 
 func (t *terminal) Hold(context.Context) error {
-	leave, err := t.lot.enter("hold")
+	leave, err := t.enter("hold")
 	defer leave()
 	switch {
 	case err != nil:
@@ -104,7 +113,7 @@ func (t *terminal) Hold(context.Context) error {
 }
 
 func (t *terminal) Term(context.Context) (uint64, bool, error) {
-	leave, err := t.lot.enter("term")
+	leave, err := t.enter("term")
 	defer leave()
 	if len(t.lot.parked) == 0 {
 		return 0, false, err
@@ -113,7 +122,7 @@ func (t *terminal) Term(context.Context) (uint64, bool, error) {
 }
 
 func (t *terminal) Park(_ context.Context, p *Parked) error {
-	leave, err := t.lot.enter("park")
+	leave, err := t.enter("park")
 	defer leave()
 	switch {
 	case err != nil:
@@ -130,7 +139,7 @@ func (t *terminal) Park(_ context.Context, p *Parked) error {
 }
 
 func (t *terminal) Fetch(_ context.Context, p *Parked) (*Parked, error) {
-	leave, err := t.lot.enter("fetch")
+	leave, err := t.enter("fetch")
 	defer leave()
 	if err != nil {
 		return nil, err
@@ -144,7 +153,7 @@ func (t *terminal) Fetch(_ context.Context, p *Parked) (*Parked, error) {
 }
 
 func (t *terminal) Remove(_ context.Context, p *Parked) error {
-	leave, err := t.lot.enter("remove")
+	leave, err := t.enter("remove")
 	defer leave()
 	if err != nil {
 		return err

@@ -40,6 +40,7 @@ type world struct {
 	lot   *lot
 	stops bool
 	steps int
+	lost  float64 // how often an answer is, 0.05 when 0
 
 	graves    sync.WaitGroup // killed instances that are not gone yet
 	instances []*instance
@@ -93,7 +94,7 @@ func (m *mortal) Apply(ctx context.Context, w *schema.Write) (schema.Result, err
 			return schema.Result{}, failing(outcome.Retry, outcome.Server)
 		case m.chance(0.02):
 			return schema.Result{}, &outcome.Error{Verdict: outcome.RetryAfter, Reason: outcome.Throttled, RetryAfter: time.Second}
-		case m.chance(0.05):
+		case m.chance(max(m.w.lost, 0.05)):
 			if m.straggle(w, sent) {
 				return schema.Result{}, &outcome.Error{Verdict: outcome.Retry, Reason: outcome.Timeout, Ambiguous: true}
 			}
@@ -133,7 +134,7 @@ func (w *world) spawn(i int) {
 	h.route.writer, h.route.deps.Revisions = m, w.memory
 	if w.lot != nil {
 		h.route.mapper = childMapper{}
-		h.route.deps.Parking, h.route.deps.Arrivals = &terminal{lot: w.lot}, NewArrivals()
+		h.route.deps.Parking, h.route.deps.Arrivals = &terminal{lot: w.lot, c: h.c}, NewArrivals()
 	}
 	h.c.noClaims = w.noClaims
 	h.c.latency = time.Duration(w.rnd.IntN(20)) * time.Millisecond
@@ -152,12 +153,11 @@ func (w *world) kill(i int) {
 	w.spawn(i)
 }
 
-// stop ends all instances in order, and starts others a little later.
+// stop ends all instances in order, and starts others.
 func (w *world) stop() {
 	for _, i := range w.rnd.Perm(len(w.instances)) {
 		w.instances[i].close()
 	}
-	time.Sleep(time.Duration(w.rnd.IntN(1000)) * time.Millisecond)
 	for i := range w.instances {
 		w.spawn(i)
 	}
@@ -201,7 +201,7 @@ func (w *world) run() {
 		i := w.rnd.IntN(len(w.instances))
 		in := w.instances[i]
 		switch {
-		case w.stops && w.rnd.IntN(60) == 0:
+		case w.stops && w.rnd.IntN(40) == 0:
 			w.stop()
 			clear(down)
 		case w.kills && w.rnd.IntN(30) == 0:
@@ -227,6 +227,11 @@ func (w *world) run() {
 			}
 		}
 		time.Sleep(time.Duration(w.rnd.IntN(200)) * time.Millisecond)
+		if w.lot != nil {
+			for _, in := range w.instances {
+				in.route.deps.Arrivals.Announce("contacts(emailaddress1='p')")
+			}
+		}
 	}
 	w.settle()
 }

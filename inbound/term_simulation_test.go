@@ -17,8 +17,8 @@ import (
 // for any more. The bound is less than a quarter of AckWait, so that waiting covers also
 // what a killed one sent of a parked message.
 func TestNoKeyGoesBackWhenParkedMessagesGoOnAtOnceAfterAnOrderlyEnd(t *testing.T) {
-	var resumed, waited, parked, late int64
 	var mu sync.Mutex
+	var resumed, waited, parked, late int64
 	histories := *seeds
 	if testing.Short() {
 		histories = (histories + 2) / 3
@@ -54,17 +54,15 @@ func parkingWorld(t *testing.T, seed uint64) *world {
 		lot: &lot{}, steps: 600, stops: true,
 	}
 	w.b.ackWait, w.b.onAck = cfg.AckWait, w.judge
-	w.kills, w.cuts, w.acks, w.faults = rnd.IntN(2) == 0, rnd.IntN(3) == 0, rnd.IntN(2) == 0, rnd.IntN(3) > 0
+	w.kills, w.cuts, w.acks, w.faults = rnd.IntN(2) == 0, rnd.IntN(2) == 0, rnd.IntN(2) == 0, rnd.IntN(4) > 0
+	w.lost = 0.15
 	if rnd.IntN(2) > 0 {
 		w.memory = &ledger{}
 	}
-	// Of half the keys the parent is there only now and then, and in the end for good.
-	parents, began := rand.New(rand.NewPCG(seed, 17)), time.Now()
-	var mu sync.Mutex
+	// The parent of half the keys comes and goes, for some seconds each, and stays in the end.
+	began, phase := time.Now(), time.Duration(1+rnd.IntN(6))*time.Second
 	w.crm.before = func(_ context.Context, key string, _ uint64, _ int) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if key < "k5" && time.Since(began) < 90*time.Second && parents.IntN(3) > 0 {
+		if since := time.Since(began); key < "k5" && since < 90*time.Second && since/phase%2 == 0 {
 			return &outcome.Error{Verdict: outcome.Park, Reason: outcome.MissingReference}
 		}
 		return nil
