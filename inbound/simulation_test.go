@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -39,7 +40,8 @@ type world struct {
 	// now and then, and others begin.
 	lot   *lot
 	stops bool
-	steps int
+	// several is the number of instances, 3 when 0; steps that of steps, 300 at least.
+	several, steps int
 	lost  float64 // how often an answer is, 0.05 when 0
 
 	graves    sync.WaitGroup // killed instances that are not gone yet
@@ -178,7 +180,7 @@ func (w *world) judge(seq uint64) {
 }
 
 func (w *world) run() {
-	w.instances = make([]*instance, 3)
+	w.instances = make([]*instance, cmp.Or(w.several, 3))
 	for i := range w.instances {
 		w.spawn(i)
 	}
@@ -201,7 +203,7 @@ func (w *world) run() {
 		i := w.rnd.IntN(len(w.instances))
 		in := w.instances[i]
 		switch {
-		case w.stops && w.rnd.IntN(40) == 0:
+		case w.stops && w.rnd.IntN(80) == 0:
 			w.stop()
 			clear(down)
 		case w.kills && w.rnd.IntN(30) == 0:
