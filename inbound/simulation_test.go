@@ -42,7 +42,7 @@ type world struct {
 	stops bool
 	// several is the number of instances, 3 when 0; steps that of steps, 300 at least.
 	several, steps int
-	lost  float64 // how often an answer is, 0.05 when 0
+	lost           float64 // how often an answer is, 0.05 when 0
 
 	graves    sync.WaitGroup // killed instances that are not gone yet
 	instances []*instance
