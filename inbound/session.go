@@ -197,8 +197,8 @@ func (s *session) drain() {
 func (s *session) depart() {
 	ctx, cancel := context.WithTimeout(s.settle, s.route.cfg.SettleTimeout)
 	defer cancel()
-	s.endTerm(ctx)
 	s.leave(ctx)
+	s.endTerm(ctx)
 }
 
 // handle takes one delivery in. It blocks while there is no room.
