@@ -13,6 +13,7 @@ import (
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"cebridge/bridge/admin"
+	"cebridge/inbound"
 	"cebridge/outbound"
 	"cebridge/schema"
 )
@@ -123,7 +124,7 @@ func (o *Operator) checkpoint(ctx context.Context, table string) (*outbound.Chec
 // Status reads the positions of all tables and routes from JetStream alone. What a
 // running bridge knows beyond that (counters, errors, halts) is only on its admin
 // port. State is paused or the phase of a table's checkpoint, or none; exists or missing
-// for a route's consumer.
+// for a route's consumer, with whether an instance is its active one.
 func (o *Operator) Status(ctx context.Context) (admin.Status, error) {
 	b := o.b
 	s := admin.Status{Version: Version, Org: b.cfg.Org, Tables: []admin.TableStatus{}, Routes: []admin.RouteStatus{}}
@@ -155,14 +156,20 @@ func (o *Operator) Status(ctx context.Context) (admin.Status, error) {
 	}
 	for _, r := range b.cfg.Inbound.Routes {
 		rs := admin.RouteStatus{Route: r.Name, State: "missing", Results: map[string]int64{}}
-		pending, unacked, exists, err := b.conn.ConsumerPosition(ctx, r.Stream, b.durable(r.Name))
+		pos, exists, err := b.conn.ConsumerPosition(ctx, r.Stream, b.durable(r.Name))
 		switch {
 		case ctx.Err() != nil:
 			return s, ctx.Err()
 		case err != nil:
 			rs.LastError = err.Error()
 		case exists:
-			rs.State, rs.Pending, rs.AckPending = "exists", pending, unacked
+			rs.State, rs.Pending, rs.AckPending = "exists", pos.Pending, pos.AckPending
+			switch pos.Active {
+			case inbound.ActiveOther:
+				rs.Detail = "an instance has been its active one since " + pos.ActiveSince.UTC().Format(time.RFC3339)
+			case inbound.ActiveNobody:
+				rs.Detail = "no instance is its active one: nothing was delivered yet, or the one that was has ended"
+			}
 		}
 		s.Routes = append(s.Routes, rs)
 	}

@@ -50,6 +50,15 @@ func TestOfTwoBridgesOneRunsARouteAndTheOtherSaysThatItStandsBy(t *testing.T) {
 			return cmp.Equal(want, got)
 		})
 	}
+	op := r.operator(bothWays)
+	fromTheStream := func(want string) {
+		t.Helper()
+		s, err := op.Status(r.ctx)
+		if err != nil || len(s.Routes) != 1 || s.Routes[0].State != "exists" || !strings.HasPrefix(s.Routes[0].Detail, want) {
+			t.Errorf("the stream tells %+v, %v, want %q", s.Routes, err, want)
+		}
+	}
+	fromTheStream("no instance is its active one")
 	states("both are ready before the first message", "ready", "ready")
 	r.send("erp.customer", "com.example.customer", "1", map[string]any{"id": "A1", "name": "x"})
 	r.written()
@@ -61,6 +70,7 @@ func TestOfTwoBridgesOneRunsARouteAndTheOtherSaysThatItStandsBy(t *testing.T) {
 	if detail := both[1].Status().Routes[0].Detail; !strings.Contains(detail, "another instance has been the active one since 20") {
 		t.Errorf("the detail is %q", detail)
 	}
+	fromTheStream("an instance has been its active one since 20")
 	// Tables have no such turn: both instances follow them.
 	for i, b := range both {
 		r.until("the table is followed", func() bool { return b.Status().Tables[0].State == "following" })

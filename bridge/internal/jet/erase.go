@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"cebridge/inbound"
 	"cebridge/outbound"
 )
 
@@ -136,17 +137,18 @@ func (c *Conn) Copies(ctx context.Context, stream string) (names []string, err e
 	return names, nil
 }
 
-// ConsumerPosition reads what a durable consumer still has to do; exists is false
-// when there is none.
-func (c *Conn) ConsumerPosition(ctx context.Context, stream, durable string) (pending uint64, ackPending int, exists bool, err error) {
+// ConsumerPosition reads where a durable consumer is, for somebody who is not its client;
+// exists is false when there is none.
+func (c *Conn) ConsumerPosition(ctx context.Context, stream, durable string) (s inbound.FeedState, exists bool, err error) {
 	var info jetstream.ConsumerInfo
 	err = c.api(ctx, "CONSUMER.INFO."+stream+"."+durable, struct{}{}, &info)
 	switch code(err) {
 	case codeStreamNotFound, codeConsumerNotFound:
-		return 0, 0, false, nil
+		return s, false, nil
 	}
 	if err != nil {
-		return 0, 0, false, err
+		return s, false, err
 	}
-	return info.NumPending, info.NumAckPending, true, nil
+	s, _ = feedState(&info, "")
+	return s, true, nil
 }

@@ -212,7 +212,22 @@ func (f *Feed) State(ctx context.Context) (inbound.FeedState, error) {
 	if err != nil {
 		return inbound.FeedState{}, err
 	}
-	s := inbound.FeedState{
+	own := ""
+	if pin := f.pin.Load(); pin != nil {
+		own = *pin
+	}
+	s, pin := feedState(info, own)
+	if pin != "" {
+		s.Claim = f.claim(pin)
+	}
+	return s, nil
+}
+
+// feedState reads a position, and the pin of the active client, for a client whose own
+// pin is given. The server pins a client when it has a message for it (nats-server 2.15.2,
+// consumer.go, nextWaiting).
+func feedState(info *jetstream.ConsumerInfo, own string) (s inbound.FeedState, pin string) {
+	s = inbound.FeedState{
 		Delivered:  info.Delivered.Stream,
 		AckFloor:   info.AckFloor.Stream,
 		AckPending: info.NumAckPending,
@@ -222,21 +237,17 @@ func (f *Feed) State(ctx context.Context) (inbound.FeedState, error) {
 		if g.Group != pinGroup {
 			continue
 		}
-		s.ActiveSince = g.PinnedTS
-		switch own := f.pin.Load(); {
-		case g.PinnedClientID == "":
-			// The server pins a client when it has a message for it (nats-server 2.15.2,
-			// consumer.go, nextWaiting).
+		pin, s.ActiveSince = g.PinnedClientID, g.PinnedTS
+		switch pin {
+		case "":
 			s.Active = inbound.ActiveNobody
-			continue
-		case own != nil && *own == g.PinnedClientID:
+		case own:
 			s.Active = inbound.ActiveSelf
 		default:
 			s.Active = inbound.ActiveOther
 		}
-		s.Claim = f.claim(g.PinnedClientID)
 	}
-	return s, nil
+	return s, pin
 }
 
 // claim names the time for which a client is the active one: the server's pin, and
