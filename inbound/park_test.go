@@ -115,10 +115,10 @@ func (t *terminal) Hold(context.Context) error {
 func (t *terminal) Term(context.Context) (uint64, bool, error) {
 	leave, err := t.enter("term")
 	defer leave()
-	if len(t.lot.parked) == 0 {
+	if err != nil || len(t.lot.parked) == 0 {
 		return 0, false, err
 	}
-	return uint64(t.lot.term), t.lot.ended, err
+	return uint64(t.lot.term), t.lot.ended, nil
 }
 
 func (t *terminal) Park(_ context.Context, p *Parked) error {
