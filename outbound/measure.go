@@ -34,7 +34,7 @@ type measures struct {
 
 func newMeasures(meter metric.Meter, table string) (*measures, error) {
 	m := &measures{meter: meter, table: attribute.String(telemetry.AttrTable, table)}
-	var errs [16]error
+	var errs [17]error
 	m.events, errs[0] = meter.Int64Counter(telemetry.OutboundEvents, metric.WithDescription("Events published."))
 	m.skipped, errs[1] = meter.Int64Counter(telemetry.OutboundSkipped, metric.WithDescription("Rows that became no event."))
 	m.failed, errs[2] = meter.Int64Counter(telemetry.OutboundFailures, metric.WithDescription("Failed polls and commits."))
@@ -62,7 +62,7 @@ func newMeasures(meter metric.Meter, table string) (*measures, error) {
 		metric.WithDescription("Age of the delta link."))
 	m.tokenLife, errs[14] = meter.Float64ObservableGauge(telemetry.OutboundTokenLife, metric.WithUnit("s"),
 		metric.WithDescription("How long the organization lets a delta link be used; 0 when unknown."))
-	m.missed, errs[15] = meter.Int64Counter(telemetry.OutboundMissed,
+	m.missed, errs[16] = meter.Int64Counter(telemetry.OutboundMissed,
 		metric.WithDescription("Events of rows that a round of several pages had skipped, by what found them."))
 	for _, err := range errs {
 		if err != nil {
