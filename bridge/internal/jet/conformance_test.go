@@ -2,6 +2,7 @@ package jet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -252,11 +253,7 @@ func (c *cluster) setup(t *testing.T, stream string) logtest.Setup {
 	waitUntil(t, "the stream to be made", func() bool {
 		return conn.EnsureEventStream(t.Context(), ProvisionApply, s, true) == nil
 	})
-	t.Cleanup(func() {
-		if err := conn.js.DeleteStream(context.Background(), stream); err != nil {
-			t.Error(err) // the next stream takes the same subjects
-		}
-	})
+	t.Cleanup(func() { removeStream(t, conn, stream) })
 	su := setupOf(t, conn, c.nodes[0].addr(), stream)
 	su.NewLeader = func(t *testing.T) { stepDown(t, conn, stream) }
 	su.Lag = func(t *testing.T) (outbound.Stream, func()) {
@@ -298,6 +295,21 @@ func (c *cluster) cutOff(on bool) {
 		p.Hold(on)
 		if on {
 			p.Cut() // else it would pass questions on to servers that it cannot hear
+		}
+	}
+}
+
+// removeStream removes a stream of the cluster, since the next one takes the same subjects.
+// The cluster may be without a leader for a while: it had to do without a node.
+func removeStream(t *testing.T, c *Conn, stream string) {
+	for end := time.Now().Add(patience); ; <-time.After(50 * time.Millisecond) {
+		err := c.js.DeleteStream(context.Background(), stream)
+		if err == nil || errors.Is(err, jetstream.ErrStreamNotFound) {
+			return
+		}
+		if time.Now().After(end) {
+			t.Error(err)
+			return
 		}
 	}
 }

@@ -2,6 +2,7 @@ package jet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -99,14 +100,20 @@ func checkpoint(text string) outbound.Message {
 // all reads the whole stream.
 func all(t testing.TB, c *Conn, stream string, filter ...string) []outbound.Stored {
 	t.Helper()
-	var got []outbound.Stored
-	if _, err := c.ReadStream(context.Background(), stream, filter, func(s outbound.Stored) error {
-		got = append(got, s)
-		return nil
-	}); err != nil {
-		t.Fatal(err)
+	for end := time.Now().Add(patience); ; <-time.After(50 * time.Millisecond) {
+		var got []outbound.Stored
+		_, err := c.ReadStream(context.Background(), stream, filter, func(s outbound.Stored) error {
+			got = append(got, s)
+			return nil
+		})
+		if err == nil {
+			return got
+		}
+		// A stream may be without a leader for a while.
+		if time.Now().After(end) || !errors.Is(err, outbound.ErrUnavailable) && !errors.Is(err, outbound.ErrStale) {
+			t.Fatal(err)
+		}
 	}
-	return got
 }
 
 // within fails the test when ch yields nothing in time.
