@@ -105,6 +105,20 @@ type client struct {
 	wire      int           // connection count: deliveries of an older one never arrive
 }
 
+// deliveriesOf is how often a message was delivered in this history.
+func (b *broker) deliveriesOf(seq uint64) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.deliveries[seq]
+}
+
+// releases counts the messages that were given back.
+func (b *broker) releases() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.released
+}
+
 func (b *broker) client() *client { return &client{b: b} }
 
 // cut takes the connection down or up. What was on the wire is lost.

@@ -106,16 +106,21 @@ func TestAMessageInDoubtIsNotGivenBack(t *testing.T) {
 		}
 		second.start()
 		second.after(30 * time.Second)
-		if diff := cmp.Diff(map[uint64]int{1: 1, 2: 2, 3: 2, 4: 2}, map[uint64]int{1: b.deliveries[1], 2: b.deliveries[2], 3: b.deliveries[3], 4: b.deliveries[4]}); diff != "" {
+		if diff := cmp.Diff(map[uint64]int{1: 1, 2: 2, 3: 2, 4: 2}, map[uint64]int{1: b.deliveriesOf(1), 2: b.deliveriesOf(2), 3: b.deliveriesOf(3), 4: b.deliveriesOf(4)}); diff != "" {
 			t.Errorf("deliveries (-want +got):\n%s", diff)
 		}
-		if len(when) != 0 {
-			t.Errorf("written before the message in doubt is in hand: %v", when)
+		second.mu.Lock()
+		early := len(when)
+		second.mu.Unlock()
+		if early != 0 {
+			t.Errorf("%d messages were written before the message in doubt is in hand", early)
 		}
 		second.after(2 * time.Minute)
 		if bad := first.crm.regressions(); len(bad) > 0 || len(b.unsettled()) > 0 {
 			t.Errorf("%v, not settled %v", bad, b.unsettled())
 		}
+		second.mu.Lock()
+		defer second.mu.Unlock()
 		if when[2]-when[1] < 15*time.Second { // the bound, less a quarter of the ack wait
 			t.Errorf("written after %v: message 2 did not wait for what may come of message 1", when)
 		}
@@ -168,8 +173,8 @@ func TestAfterALapseNothingIsGivenBack(t *testing.T) {
 		h.after(time.Second)
 		h.c.set(func(c *client) { c.mute = true }) // it can do all but extend
 		h.after(50 * time.Second)
-		if b.released != 0 || h.b.deliveries[2] != 1 {
-			t.Errorf("%d messages were given back by a client that had lost them", b.released)
+		if b.releases() != 0 || h.b.deliveriesOf(2) != 1 {
+			t.Errorf("%d messages were given back by a client that had lost them", b.releases())
 		}
 	})
 }

@@ -107,7 +107,7 @@ func TestAFailingKeyBlocksOnlyItsOwnLane(t *testing.T) {
 		if st := h.route.Status(); st.InFlight != 20 || st.Lanes != 1 {
 			t.Errorf("%+v", st)
 		}
-		if n := h.b.deliveries[1]; n != 1 {
+		if n := h.b.deliveriesOf(1); n != 1 {
 			t.Errorf("a waiting message was delivered %d times", n)
 		}
 	})

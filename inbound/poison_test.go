@@ -161,7 +161,7 @@ func TestAWaitOfMinutesIsSpentInHand(t *testing.T) {
 			t.Errorf("written %v, unsettled %v", got, h.b.unsettled())
 		}
 		for seq := uint64(1); seq <= 3; seq++ {
-			if n := h.b.deliveries[seq]; n != 1 {
+			if n := h.b.deliveriesOf(seq); n != 1 {
 				t.Errorf("message %d was delivered %d times", seq, n)
 			}
 		}

@@ -75,8 +75,8 @@ func TestAWrittenMessageThatComesAgainAfterACutIsOnlyAcknowledged(t *testing.T) 
 		if diff := cmp.Diff([]uint64{1}, h.crm.sequences("A")); diff != "" {
 			t.Error(diff)
 		}
-		if len(h.b.unsettled()) != 0 || h.b.deliveries[1] < 2 {
-			t.Errorf("unsettled %v after %d deliveries", h.b.unsettled(), h.b.deliveries[1])
+		if len(h.b.unsettled()) != 0 || h.b.deliveriesOf(1) < 2 {
+			t.Errorf("unsettled %v after %d deliveries", h.b.unsettled(), h.b.deliveriesOf(1))
 		}
 		if diff := cmp.Diff(map[string]int{Written: 1}, h.outcomes()); diff != "" {
 			t.Error(diff)
@@ -127,8 +127,8 @@ func TestACopyOfAMessageInHandIsNotWrittenTwice(t *testing.T) {
 		h.b.pending[1].deadline = time.Now() // an extension was lost
 		h.b.mu.Unlock()
 		h.after(5 * time.Second)
-		if h.b.deliveries[1] != 2 || h.crm.calls != 1 || len(h.b.unsettled()) != 0 {
-			t.Errorf("%d deliveries, %d calls, unsettled %v", h.b.deliveries[1], h.crm.calls, h.b.unsettled())
+		if h.b.deliveriesOf(1) != 2 || h.crm.calls != 1 || len(h.b.unsettled()) != 0 {
+			t.Errorf("%d deliveries, %d calls, unsettled %v", h.b.deliveriesOf(1), h.crm.calls, h.b.unsettled())
 		}
 	})
 }

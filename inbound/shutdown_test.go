@@ -35,7 +35,7 @@ func TestTheEndLetsARunningWriteFinishAndSettlesIt(t *testing.T) {
 		if diff := cmp.Diff([]uint64{2}, h.b.unsettled()); diff != "" {
 			t.Error("unsettled", diff)
 		}
-		if h.b.deliveries[1] != 1 {
+		if h.b.deliveriesOf(1) != 1 {
 			t.Error("the message was not extended while the route ended")
 		}
 		if st := h.route.Status(); st.State != StateIdle {

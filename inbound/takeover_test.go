@@ -206,7 +206,7 @@ func TestWhatIsHeldBackStaysThisClients(t *testing.T) {
 		holdBack(h, 8*time.Second)
 		h.start()
 		h.after(20 * time.Second)
-		if n := h.b.deliveries[2]; n != 1 {
+		if n := h.b.deliveriesOf(2); n != 1 {
 			t.Errorf("the message held back was delivered %d times", n)
 		}
 
@@ -394,8 +394,8 @@ func TestAShortCutChangesNothing(t *testing.T) {
 		h.after(time.Second)
 		h.c.cut(false)
 		h.after(5 * time.Second)
-		if diff := cmp.Diff([]uint64{1}, h.crm.sequences("A")); diff != "" || h.b.deliveries[1] != 1 {
-			t.Error(diff, h.b.deliveries[1])
+		if diff := cmp.Diff([]uint64{1}, h.crm.sequences("A")); diff != "" || h.b.deliveriesOf(1) != 1 {
+			t.Error(diff, h.b.deliveriesOf(1))
 		}
 
 	})

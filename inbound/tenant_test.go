@@ -195,8 +195,8 @@ func TestAMessageWithALostAnswerIsAcknowledgedWhenItCanNoLongerTakeEffect(t *tes
 			t.Error("another key waited")
 		}
 		h.after(20 * time.Second)
-		if len(h.b.unsettled()) != 0 || h.b.deliveries[1] != 1 {
-			t.Errorf("not settled %v after %d deliveries", h.b.unsettled(), h.b.deliveries[1])
+		if len(h.b.unsettled()) != 0 || h.b.deliveriesOf(1) != 1 {
+			t.Errorf("not settled %v after %d deliveries", h.b.unsettled(), h.b.deliveriesOf(1))
 		}
 	})
 }
