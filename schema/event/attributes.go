@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"mime"
 	"strings"
-	"sync/atomic"
 
 	cloudevent "github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
@@ -130,32 +129,14 @@ func (a *attributes) event() (*cloudevent.Event, error) {
 	return &cloudevent.Event{Context: c}, nil
 }
 
-// lastSource is the text of a source and what it means. Most events have the one of the
-// event before.
-type lastSource struct {
-	text string
-	uri  types.URIRef
-}
-
-var last atomic.Pointer[lastSource]
-
 // reference reads the source of an event.
 func reference(text string) (types.URIRef, error) {
-	if l := last.Load(); l != nil && l.text == text {
-		return l.uri, nil
-	}
 	uri := types.ParseURIRef(text)
 	if uri == nil || uri.String() == "" {
 		return types.URIRef{}, fmt.Errorf("%w: attribute source is not a URI reference", ErrInvalid)
 	}
-	if len(text) <= maxLastSource {
-		last.Store(&lastSource{text, *uri})
-	}
 	return *uri, nil
 }
-
-// maxLastSource bounds what is kept after its event is gone.
-const maxLastSource = 256
 
 // kept is a place for a text that is there; one that is absent takes none.
 func kept(text string) *string { return &text }
