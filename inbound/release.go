@@ -37,6 +37,7 @@ func (s *session) tryParked(p *Parked) {
 	if err != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		defer s.pokeYard()
 		if errors.Is(err, ErrNotParked) {
 			s.yard.leave(id, time.Now()) // a person removed it
 			return
@@ -101,6 +102,7 @@ func (s *session) stayParked(e *entry) {
 		}
 	}
 	s.yard.stay(id, now, wait, waits)
+	s.pokeYard() // its next try has a time, and the index may wait for its end to be read
 }
 
 // accepted stands for the answers to the first n writes, which are not kept.

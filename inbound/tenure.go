@@ -22,15 +22,21 @@ func (s *session) keepYard() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var renewal time.Time
+	again := s.route.cfg.RetryMin
 	for {
 		if now := time.Now(); !now.Before(renewal) {
 			renewal = now.Add(s.part(extendAfter))
 			s.holdYard()
 			s.watchYard()
 		}
-		s.openYard()
+		known := s.openYard()
 		next := s.releaseDue()
 		wait := time.Until(renewal)
+		if known {
+			again = s.route.cfg.RetryMin
+		} else {
+			wait, again = min(wait, again), min(2*again, s.route.cfg.RetryMax)
+		}
 		if !next.IsZero() {
 			wait = min(wait, time.Until(next))
 		}
@@ -133,15 +139,16 @@ func (s *session) watchYard() {
 	}
 }
 
-// openYard reads the index when it is unknown and nothing changes it.
-func (s *session) openYard() {
+// openYard reads the index when it is unknown and nothing changes it. It returns false
+// when that failed.
+func (s *session) openYard() bool {
 	s.mu.Lock()
 	y := &s.yard
 	due := (s.gate.started || y.abandoned) && !y.open && y.busy == 0 && y.out == 0 && !s.ending
 	epoch := s.gate.epoch
 	s.mu.Unlock()
 	if !due {
-		return
+		return true
 	}
 	asked := time.Now()
 	ctx, cancel := context.WithTimeout(s.intake, s.route.cfg.AckWait)
@@ -151,18 +158,19 @@ func (s *session) openYard() {
 		if s.intake.Err() == nil {
 			s.route.failed("read the parked messages", err)
 		}
-		return
+		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	y.settle(opened, now, s.route.cfg.AckWait)
 	if epoch != s.gate.epoch || y.open {
-		return
+		return true // a claim that began meanwhile has told that it is to be read again
 	}
 	y.fill(opened.Parked, now)
 	y.held, y.quiet, y.abandoned = asked, y.calm, false
 	s.tryOpen()
+	return true
 }
 
 // endTerm tells whoever opens the index next that nobody tries anything of it any more.

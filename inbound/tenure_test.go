@@ -98,6 +98,57 @@ func TestAfterAnOrderlyEndParkedMessagesAreTriedAtOnce(t *testing.T) {
 	}
 }
 
+func TestParkedMessagesAreTriedInTheirOwnTimeHoweverLongTheAckWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newSuccessors(t)
+		h := x.parked()
+		h.after(2 * time.Minute)
+		x.o.arrive() // nobody tells
+		if took := x.released(10 * time.Hour); took > 2*time.Minute {
+			t.Errorf("released after %s: half of the time it waited so far is its next wait", took)
+		}
+		h.close()
+	})
+}
+
+func TestMessagesThatArriveWhileAParkedOneIsTriedWaitForNothingElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newSuccessors(t)
+		x.parked().close()
+		x.once = func(context.Context) error { // the try, when the first message after the restart comes
+			x.b.publish("A")
+			time.Sleep(5 * time.Second)
+			return &outcome.Error{Verdict: outcome.Retry, Reason: outcome.Throttled}
+		}
+		x.o.arrive()
+		h := x.next()
+		h.after(time.Minute)
+		if got := x.c.sequences("A"); !slices.Equal(got, []uint64{1, 2}) || len(x.b.unsettled()) != 0 || x.l.count() != 0 {
+			t.Errorf("written %v, unsettled %v, %d parked", got, x.b.unsettled(), x.l.count())
+		}
+	})
+}
+
+func TestAnIndexThatCannotBeReadIsReadAgainSoonHoweverLongTheAckWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newSuccessors(t)
+		failing := 3
+		x.l.fail = func(call string) error {
+			if call == "open" && failing > 0 {
+				failing--
+				return errors.New("no connection")
+			}
+			return nil
+		}
+		x.o.arrive()
+		h := x.next()
+		h.after(time.Minute)
+		if got := x.c.sequences("A"); failing != 0 || len(got) != 1 {
+			t.Errorf("written %v, the index was read %d times less often than it fails", got, failing)
+		}
+	})
+}
+
 func TestAfterACrashParkedMessagesWaitAnAckWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newSuccessors(t)
