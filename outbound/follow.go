@@ -151,6 +151,10 @@ func (w *Worker) round(ctx context.Context, s *session) (err error) {
 	case <-w.poke: // this round serves it
 	default:
 	}
+	// The poke may have been that of a wish that came after turn had looked for one.
+	if need := w.requested(); need != nil {
+		return need
+	}
 	s.begin(w.lastPoll)
 	if err := s.again(); err != nil {
 		return err

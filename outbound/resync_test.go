@@ -253,6 +253,34 @@ func TestATokenNearItsEndIsReplacedInTime(t *testing.T) {
 	})
 }
 
+// asked calls a function when the life of delta links is asked for.
+type asked func()
+
+func (f asked) TokenRetention(context.Context) (time.Duration, error) {
+	f()
+	return 7 * 24 * time.Hour, nil
+}
+
+func TestAResyncThatIsAskedForWhileATurnBeginsDoesNotWaitForTheNextPoll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(12)
+		r.cfg.PollInterval, r.cfg.PollMax = time.Hour, time.Hour
+		stop := start(t, r.worker(t))
+		pass(2 * time.Second)
+		stop()
+		var w *Worker
+		w = newTestWorker(t, r.cfg, r.crm, r.stream, Deps{Retention: asked(func() { w.Resync(false) })})
+		start(t, w)
+		pass(2 * time.Second)
+		if diff := cmp.Diff([]string{"started requested", "finished requested"}, r.notices(t)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		wantState(t, w, StateFollowing)
+		r.check(t)
+	})
+}
+
 func TestMoreDeletesThanAllowedNeedAPerson(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
