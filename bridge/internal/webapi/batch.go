@@ -183,9 +183,10 @@ func (b *batcher) leave(p *passenger) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p.left = true
+	unused := false
 	select {
 	case a := <-p.ticket:
-		if a.permit != nil {
+		if unused = a.permit != nil; unused {
 			b.flying--
 			b.client.governor.done(a.permit)
 		}
@@ -200,6 +201,9 @@ func (b *batcher) leave(p *passenger) {
 	if b.inside--; b.inside == 0 {
 		b.end()
 		b.queue = nil
+	}
+	if unused {
+		b.depart(false) // what waits may have waited for this write's company
 	}
 }
 
@@ -249,12 +253,19 @@ func (b *batcher) landed(n int) {
 // run waits for a slot and sends what waits by then.
 func (b *batcher) run(life context.Context) {
 	permit, err := b.client.governor.admit(life, inboundSide)
+	b.fill(permit, err)
+}
+
+// fill sends with a permit what waits, or lets others try where there is none.
+func (b *batcher) fill(permit *permit, err error) {
 	b.mu.Lock()
 	b.starting--
 	var riders []*passenger
+	life := b.life // of those who wait now: the callers for whom the slot was asked may have left
 	if err == nil {
 		riders = b.board()
 		b.flying += len(riders)
+		b.depart(false) // what did not fit
 	}
 	b.mu.Unlock()
 	if err != nil {
