@@ -17,6 +17,13 @@ func (s *session) latest(e *entry) Delivery {
 	return e.delivery
 }
 
+// latestOf is latest, and tells whether other messages of its keys wait for its end.
+func (s *session) latestOf(e *entry) (d Delivery, awaited bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return e.delivery, s.lanes.behind(e) > 0
+}
+
 // acknowledgeLater is acknowledge for a message whose end is nothing but a count, which
 // may be made by whoever hears of the confirmation: it sends the acknowledgement and
 // leaves the rest to Acked. It returns false, and does nothing, for every other message.
@@ -29,12 +36,13 @@ func (s *session) acknowledgeLater(e *entry) bool {
 	}
 	// A message that is settled beside its lanes, see accept, has none to go on with.
 	beside := len(e.lanes) > 0 && !e.running
-	d, ok := s.latest(e).(Later)
+	latest, awaited := s.latestOf(e)
+	d, ok := latest.(Later)
 	if !ok || beside || s.route.deps.Observe != nil || s.settle.Err() != nil {
 		return false
 	}
 	s.goroutines.Add(1) // the session ends only after Acked
-	d.AckLater(s.settling.context(), e)
+	d.AckLater(s.settling.context(), e, awaited)
 	return true
 }
 

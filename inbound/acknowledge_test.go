@@ -32,6 +32,7 @@ type openAck struct {
 	mu     sync.Mutex
 	then   Acked
 	waited int // calls of Ack
+	soon   bool
 }
 
 func newOpenAck(sequence uint64, key string) *openAck {
@@ -50,9 +51,9 @@ func (d *openAck) Ack(context.Context) error {
 	return nil
 }
 
-func (d *openAck) AckLater(ctx context.Context, then Acked) {
+func (d *openAck) AckLater(ctx context.Context, then Acked, soon bool) {
 	d.mu.Lock()
-	d.then = then
+	d.then, d.soon = then, soon
 	d.mu.Unlock()
 	context.AfterFunc(ctx, func() { d.end(ctx.Err()) })
 }
@@ -129,6 +130,9 @@ func TestTheNextOfAKeyIsWrittenOnlyAfterTheConfirmationOfTheOneBefore(t *testing
 		written("after a repeated acknowledgement", `"A"`, `"A"`, `"A"`, `"B"`)
 		if a2.acks() != 1 || a1.acks() != 0 {
 			t.Errorf("acknowledged again: %d, %d; wanted is the second one, once", a1.acks(), a2.acks())
+		}
+		if !a1.soon || !a2.soon || a3.soon || b.soon {
+			t.Errorf("asked for soon: %v %v %v %v; wanted are those that others wait for", a1.soon, a2.soon, a3.soon, b.soon)
 		}
 		cancel()
 		if err := <-ended; err != nil {

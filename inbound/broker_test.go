@@ -308,7 +308,7 @@ func (d *delivery) Ack(ctx context.Context) error {
 // laterDelivery is a delivery whose confirmation comes by itself.
 type laterDelivery struct{ *delivery }
 
-func (d laterDelivery) AckLater(ctx context.Context, then Acked) {
+func (d laterDelivery) AckLater(ctx context.Context, then Acked, _ bool) {
 	go func() { then.Acked(d.Ack(ctx)) }()
 }
 

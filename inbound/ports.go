@@ -52,8 +52,9 @@ type Delivery interface {
 // acknowledged with Ack.
 type Later interface {
 	// AckLater is Ack, whose outcome it tells to then: once, soon after ctx ended at the
-	// latest, from any goroutine, perhaps before it returns itself.
-	AckLater(ctx context.Context, then Acked)
+	// latest, from any goroutine, perhaps before it returns itself. With soon, somebody waits
+	// for that outcome; else it may be a few milliseconds until the server is asked.
+	AckLater(ctx context.Context, then Acked, soon bool)
 }
 
 // Acked is told how an acknowledgement ended. It does not block.

@@ -31,6 +31,7 @@ type acks struct {
 	// awaited are those for which nobody waits, see confirmLater.
 	awaited  map[uint64]*awaited
 	watching bool
+	pace     pace
 }
 
 func newAcks(nc *nats.Conn) (*acks, error) {

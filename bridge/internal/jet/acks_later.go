@@ -2,7 +2,6 @@ package jet
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"cebridge/inbound"
@@ -36,8 +35,9 @@ func (w *awaited) over() error {
 
 // confirmLater is confirm, but tells of the end instead of returning with it. One look
 // at all of them, now and then, takes the place of a goroutine for each that waits for
-// an answer, the deadline and the connection.
-func (a *acks) confirmLater(w *awaited) {
+// an answer, the deadline and the connection. It is sent at once if soon, and within
+// ackEvery else.
+func (a *acks) confirmLater(w *awaited, soon bool) {
 	if err := w.over(); err != nil {
 		w.end(err)
 		return
@@ -48,14 +48,12 @@ func (a *acks) confirmLater(w *awaited) {
 	a.awaited[id] = w
 	watch := !a.watching
 	a.watching = true
+	due := a.hold(id, w, soon)
 	a.mu.Unlock()
 	if watch {
 		time.AfterFunc(watchEvery, a.watch)
 	}
-	err := a.nc.PublishRequest(w.d.reply, a.inbox+strconv.FormatUint(id, 36), ackBody)
-	if err != nil && a.forget(id) {
-		w.end(err)
-	}
+	a.send(due)
 }
 
 // forget tells whether the acknowledgement was awaited still.

@@ -36,7 +36,7 @@ func TestEveryAcknowledgementThatNobodyWaitsForEndsOnce(t *testing.T) {
 	const n = 200
 	h := make(heard, 3*n)
 	for i := range n {
-		later(c, fmt.Sprint("ack.", i)).AckLater(t.Context(), h)
+		later(c, fmt.Sprint("ack.", i)).AckLater(t.Context(), h, true)
 	}
 	for range n {
 		if err := within(t, h, "an end"); err != nil {
@@ -59,22 +59,22 @@ func TestWhatIsAcknowledgedLaterFailsAsWhatIsWaitedFor(t *testing.T) {
 	servant(t, c, "ack.silent", func(*nats.Msg) { asked <- struct{}{} })
 	h := make(heard, 1)
 
-	later(c, "nobody.is.here").AckLater(t.Context(), h)
+	later(c, "nobody.is.here").AckLater(t.Context(), h, true)
 	if err := within(t, h, "the end without anybody"); !errors.Is(err, errNobodyConfirms) {
 		t.Errorf("nobody there: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	later(c, "ack.silent").AckLater(ctx, h)
+	later(c, "ack.silent").AckLater(ctx, h, true)
 	within(t, asked, "the acknowledgement")
 	cancel()
 	if err := within(t, h, "the end with its context"); !errors.Is(err, context.Canceled) {
 		t.Errorf("context ended: %v", err)
 	}
-	later(c, "ack.silent").AckLater(ctx, h)
+	later(c, "ack.silent").AckLater(ctx, h, true)
 	if err := within(t, h, "the end of what is too late"); !errors.Is(err, context.Canceled) {
 		t.Errorf("context over before: %v", err)
 	}
-	later(c, "ack.silent").AckLater(t.Context(), h)
+	later(c, "ack.silent").AckLater(t.Context(), h, true)
 	within(t, asked, "the acknowledgement")
 	e.Stop()
 	if err := within(t, h, "the end with the connection"); !errors.Is(err, errBrokenConnection) {
@@ -99,12 +99,12 @@ func TestALateAnswerEndsNoOtherAcknowledgement(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	h := make(heard, 2)
-	later(c, "ack.late").AckLater(ctx, h)
+	later(c, "ack.late").AckLater(ctx, h, true)
 	cancel()
 	if err := within(t, h, "an end"); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	later(c, "ack.next").AckLater(t.Context(), h)
+	later(c, "ack.next").AckLater(t.Context(), h, true)
 	if err := within(t, h, "an end"); !errors.Is(err, errNobodyConfirms) {
 		t.Fatalf("the answer of another acknowledgement was taken: %v", err)
 	}

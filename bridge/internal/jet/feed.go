@@ -302,8 +302,8 @@ func (d *delivery) unconfirmed(err error, started time.Time) error {
 }
 
 // AckLater implements inbound.Later.
-func (d *delivery) AckLater(ctx context.Context, then inbound.Acked) {
-	d.c.acks.confirmLater(&awaited{d: d, then: then, ctx: ctx, broken: d.c.session.Load().ctx, started: time.Now()})
+func (d *delivery) AckLater(ctx context.Context, then inbound.Acked, soon bool) {
+	d.c.acks.confirmLater(&awaited{d: d, then: then, ctx: ctx, broken: d.c.session.Load().ctx, started: time.Now()}, soon)
 }
 
 func (d *delivery) Extend() error {

@@ -40,22 +40,20 @@ func (f *Feed) Run(ctx context.Context, handle func(inbound.Delivery)) error {
 		f:     f,
 		inbox: f.c.nc.NewInbox(),
 		in:    make(chan *nats.Msg, f.cfg.Prefetch+256),
-		out:   make(chan *held),
+		more:  make(chan struct{}, 1),
+		room:  make(chan struct{}, 1),
 		lost:  make(chan error, 1),
 	}
 	sub, err := f.c.nc.ChanSubscribe(p.inbox+".*", p.in)
 	if err != nil {
 		return fmt.Errorf("consumer %s of stream %s: %w", f.cfg.Durable, f.cfg.Stream, err)
 	}
-	ended := make(chan error, 1)
+	ended := make(chan struct{})
 	go func() {
-		defer close(p.out)
-		ended <- p.loop(ctx)
+		defer close(ended)
+		err = p.loop(ctx)
 	}()
-	for h := range p.out { // until the loop noticed the end of ctx
-		f.hand(h, handle)
-	}
-	err = <-ended
+	p.handOut(ended, handle)
 	p.finish(ctx, sub)
 	if ctx.Err() != nil {
 		p.expire(time.Now())
@@ -106,18 +104,22 @@ type pullRequest struct {
 	PinID    string        `json:"id,omitempty"`
 }
 
-// puller pulls, extends and hands out, all in one goroutine. At most one pull is
-// open, so that what was asked for never exceeds the room for it.
+// puller pulls and extends in one goroutine, its loop, while another one hands out what
+// came. At most one pull is open, so that what was asked for never exceeds the room for it.
 type puller struct {
 	f     *Feed
 	inbox string
 	in    chan *nats.Msg
-	out   chan *held
+	// more tells whoever hands out that there is something, room the loop that there
+	// is room for a pull: a message costs neither a change of goroutines as a rule.
+	more, room chan struct{}
 	// lost gets the verdict of a check for the consumer's existence.
 	lost     chan error
 	checking bool
 	checks   sync.WaitGroup
 
+	// mu guards the rest: the loop holds it but while it waits.
+	mu  sync.Mutex
 	pin string
 	// claimed is the claim of claimedPin when claims was claimedAt.
 	claimed, claimedPin string
@@ -149,35 +151,82 @@ func (p *puller) loop(ctx context.Context) error {
 	every := min(max(min(p.f.cfg.AckWait, p.f.cfg.PinnedTTL)/6, tickShort), tickLong)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.extended, p.pinned = time.Now(), time.Now()
 	for {
 		p.pull(time.Now())
-		var head *held
-		var out chan *held
 		if len(p.queue) > 0 {
-			head, out = p.queue[0], p.out
-			head.handed = head.touched
-			head.msg.Claim = p.claim(head.pin)
+			poke(p.more)
 		}
+		p.mu.Unlock()
 		select {
 		case <-ctx.Done():
+			p.mu.Lock()
 			return ctx.Err()
 		case err := <-p.lost:
+			p.mu.Lock()
 			p.checking = false
 			if errors.Is(err, inbound.ErrFeedLost) {
 				return err
 			}
 		case m := <-p.in:
+			p.mu.Lock()
 			p.receive(ctx, m)
-		case out <- head:
-			p.queue, p.bytes, p.current = p.queue[1:], p.bytes-head.size, head
+			for range len(p.in) { // nobody else takes from it
+				p.receive(ctx, <-p.in)
+			}
+		case <-p.room:
+			p.mu.Lock()
 		case <-tick.C:
+			p.mu.Lock()
 			p.tick(ctx, time.Now())
 		case <-status:
+			p.mu.Lock()
 			// Open pulls died with the old connection.
 			p.open, p.extended, p.retryAt = false, time.Time{}, time.Time{}
 			p.check(ctx)
 		}
+	}
+}
+
+// handOut calls handle for each message that comes, until the loop has ended.
+func (p *puller) handOut(ended <-chan struct{}, handle func(inbound.Delivery)) {
+	for {
+		if h := p.next(); h != nil {
+			p.f.hand(h, handle)
+			continue
+		}
+		select {
+		case <-p.more:
+		case <-ended:
+			return
+		}
+	}
+}
+
+// next takes the first message of the queue, nil when there is none.
+func (p *puller) next() *held {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.queue) == 0 {
+		return nil
+	}
+	h := p.queue[0]
+	h.handed = h.touched
+	h.msg.Claim = p.claim(h.pin)
+	p.queue, p.bytes, p.current = p.queue[1:], p.bytes-h.size, h
+	if !p.open && p.roomy() {
+		poke(p.room)
+	}
+	return h
+}
+
+// poke wakes whoever waits on the channel, or will.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -203,10 +252,13 @@ func (p *puller) pinnedAs(pin string) {
 	p.pin = pin
 }
 
+// roomy tells whether there is room for half of the prefetch.
+func (p *puller) roomy() bool { return len(p.queue) <= p.f.cfg.Prefetch/2 && p.bytes <= prefetchBytes/2 }
+
 // pull asks for messages when there is room for half of the prefetch.
 func (p *puller) pull(now time.Time) {
 	cfg := &p.f.cfg
-	if p.open || now.Before(p.retryAt) || len(p.queue) > cfg.Prefetch/2 || p.bytes > prefetchBytes/2 {
+	if p.open || now.Before(p.retryAt) || !p.roomy() {
 		return
 	}
 	expires := min(max(cfg.PinnedTTL/3, tickShort), pullLongest)
