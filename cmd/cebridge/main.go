@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -33,15 +32,8 @@ var errCheck = errors.New("the check failed")
 // errUsage marks a command line that makes no sense.
 var errUsage = errors.New("usage")
 
-// gcPercent halves the garbage collector's work beside the default. What the bridge
-// keeps is small, what it makes is short-lived: a tenth of the processor time for some
-// 16 MiB. The environment's GOGC goes first.
-const gcPercent = 200
-
 func main() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	paceGC()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the process at once: nothing needs the orderly way,
 	// it only spares redeliveries.
