@@ -253,7 +253,9 @@ func (p *puller) pinnedAs(pin string) {
 }
 
 // roomy tells whether there is room for half of the prefetch.
-func (p *puller) roomy() bool { return len(p.queue) <= p.f.cfg.Prefetch/2 && p.bytes <= prefetchBytes/2 }
+func (p *puller) roomy() bool {
+	return len(p.queue) <= p.f.cfg.Prefetch/2 && p.bytes <= prefetchBytes/2
+}
 
 // pull asks for messages when there is room for half of the prefetch.
 func (p *puller) pull(now time.Time) {

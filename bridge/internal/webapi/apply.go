@@ -227,7 +227,7 @@ func (a *application) complete(call *call) {
 		call.path += "?$select=" + versionColumn
 		call.set("Prefer", "return=representation")
 	}
-	call.accept = func(status int, header http.Header, body io.Reader) error {
+	call.accept = func(status int, header fields, body io.Reader) error {
 		result, err := readResult(call.op, a.write.Table, status, header, body)
 		if err == nil {
 			result.Requests = a.result.Requests

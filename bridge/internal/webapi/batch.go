@@ -144,11 +144,11 @@ func (b *batcher) finish(p *passenger, a arrival) error {
 		return a.verdict
 	}
 	if a.answer.accepted {
-		err := call.accept(a.answer.status, a.answer.header, bytes.NewReader(a.answer.body))
+		err := call.accept(a.answer.status, a.answer.fields(), bytes.NewReader(a.answer.body))
 		if err == nil {
 			return nil
 		}
-		a.answer.err, a.answer.accepted = err, false
+		a.answer.refuse(err)
 	}
 	verdict := a.verdict
 	if verdict == nil {

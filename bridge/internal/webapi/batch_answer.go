@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"mime"
-	"net/http"
 	"strconv"
 	"time"
 )
@@ -12,16 +11,20 @@ import (
 // batchPart is the answer to one request of a batch. Its bytes share the answer's.
 type batchPart struct {
 	status int
-	header http.Header
+	lines  partFields
 	body   []byte
 }
 
 // answer is the part as if it had come alone.
 func (p batchPart) answer(at time.Time) *answer {
-	return &answer{
+	a := &answer{
 		accepted: p.status >= 200 && p.status < 300,
-		status:   p.status, header: p.header, body: p.body, sent: true, at: at,
+		status:   p.status, lines: p.lines, body: p.body, sent: true, at: at,
 	}
+	if !a.accepted {
+		a.header = partHeader(p.lines)
+	}
+	return a
 }
 
 // maxPartHeader bounds the header lines of one part, outer and inner ones each.
@@ -113,7 +116,7 @@ func parsePart(content []byte) (batchPart, error) {
 	if !ok {
 		return bad("ends in its header")
 	}
-	return batchPart{status: status, header: partHeader(header), body: bytes.TrimSpace(body)}, nil
+	return batchPart{status: status, lines: header, body: bytes.TrimSpace(body)}, nil
 }
 
 // isHTTP tells whether the header of a part says that an HTTP message follows.

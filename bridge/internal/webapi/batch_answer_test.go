@@ -36,7 +36,7 @@ func TestPartsAreReadAsTheyWereWritten(t *testing.T) {
 			t.Fatalf("%d parts, ended %t, %v of:\n%s", len(got), ended, err, text)
 		}
 		for i, p := range got {
-			if p.status != statuses[i] || string(p.body) != want[i] || p.header.Get("X-Number") != "7" || p.header.Get("OData-Version") != "4.0" {
+			if p.status != statuses[i] || string(p.body) != want[i] || p.lines.Get("X-Number") != "7" || p.lines.Get("OData-Version") != "4.0" {
 				t.Errorf("part %d: %+v, body %q, want %d with %q", i, p, p.body, statuses[i], want[i])
 			}
 		}
@@ -118,7 +118,7 @@ func FuzzBatchAnswer(f *testing.F) {
 			t.Errorf("%d parts for %d requests", len(parts), n)
 		}
 		for _, p := range parts {
-			if p.status < 100 || p.status > 599 || !bytes.Contains(raw, p.body) || p.header == nil {
+			if p.status < 100 || p.status > 599 || !bytes.Contains(raw, p.body) || partHeader(p.lines) == nil {
 				t.Errorf("part %+v", p)
 			}
 		}
@@ -183,7 +183,9 @@ func TestAPartIsJudgedAsIfItHadComeAlone(t *testing.T) {
 				if err != nil || len(parts) != 1 {
 					t.Fatalf("%s %d %q: %d parts, %v", name, status, body, len(parts), err)
 				}
-				got, want := classify(c, *parts[0].answer(time.Time{})), verdictOf(c, status, http.Header{"Retry-After": {"7"}}, body)
+				a := parts[0].answer(time.Time{})
+				a.refuse(nil) // as if what it says were not what was asked for
+				got, want := classify(c, *a), verdictOf(c, status, http.Header{"Retry-After": {"7"}}, body)
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Fatalf("%s %d %q (-alone +part):\n%s", name, status, body, diff)
 				}

@@ -22,7 +22,7 @@ func addedOneByOne(lines string) http.Header {
 func FuzzTheHeaderOfAPartIsThatOfItsLines(f *testing.F) {
 	for _, lines := range []string{
 		"", "\r\n", "OData-Version: 4.0\r\nOData-EntityId: https://contoso/accounts(1)\r\n", "odata-version:4.0\n",
-		"A: 1\r\nB: 2\r\na: 3\r\nA:4\r\n", ": x\r\nno colon\r\nEmpty:\r\n", "Retry-After: 5", "a b: c\r\n", "\x80: \xff\n",
+		"A: 1\r\nB: 2\r\na: 3\r\nA:4\r\n", ": x\r\nno colon\r\nEmpty:\r\n", "Retry-After: 5", "a b: c\r\n", "etag: W/\"7\"\r\nETag: W/\"8\"\r\n", "Etag:\r\nA : 1\nA\n", "\x80: \xff\n",
 	} {
 		f.Add(lines)
 	}
@@ -30,6 +30,12 @@ func FuzzTheHeaderOfAPartIsThatOfItsLines(f *testing.F) {
 		got := partHeader([]byte(lines))
 		if diff := cmp.Diff(addedOneByOne(lines), got); diff != "" {
 			t.Fatalf("%q: %s", lines, diff)
+		}
+		some := partFields(lines)
+		for _, name := range []string{odataVersion, odataEntityID, "Etag", "Content-Type", "A"} {
+			if one := some.Get(name); one != got.Get(name) {
+				t.Fatalf("%q: %s is %q, of all it is %q", lines, name, one, got.Get(name))
+			}
 		}
 		for name := range got {
 			got.Add(name, "another") // no value may be written over by another name's

@@ -83,7 +83,7 @@ func (b *batcher) embark(riders []*passenger, cancel context.CancelFunc) {
 // batchReply is what came back for a batch.
 type batchReply struct {
 	status  int
-	header  http.Header
+	header  fields
 	parts   []batchPart
 	ended   bool  // the last boundary was there
 	cut     error // why the answer was not read to its end
@@ -101,10 +101,10 @@ func (c *Client) batchCall(body []byte, boundary string, n int) (*call, *batchRe
 			"Prefer":       "odata.continue-on-error",
 		},
 		limit:  c.maxBody,
-		reads:  func(h http.Header) bool { return boundaryOf(h) != "" },
+		reads:  func(h fields) bool { return boundaryOf(h) != "" },
 		failed: func(a answer) { reply.failed = &a },
 	}
-	batch.accept = func(status int, header http.Header, body io.Reader) error {
+	batch.accept = func(status int, header fields, body io.Reader) error {
 		boundary := boundaryOf(header)
 		if boundary == "" {
 			return &malformed{"the answer to a batch is not a batch"}
@@ -141,8 +141,8 @@ func (b *batcher) deliver(ctx context.Context, riders []*passenger, batch *call,
 		counts[partKind{call.op, part.status}]++
 		a := arrival{answer: part.answer(reply.arrived)}
 		if !a.answer.accepted {
-			if part.header.Get("Retry-After") == "" {
-				part.header.Set("Retry-After", reply.header.Get("Retry-After"))
+			if h := a.answer.header; h.Get("Retry-After") == "" {
+				h.Set("Retry-After", reply.header.Get("Retry-After"))
 			}
 			a.verdict = b.client.judge(call, *a.answer, batch.request)
 			if a.verdict.Verdict == outcome.RetryAfter {
@@ -196,7 +196,7 @@ func retitled(err error, c *call) error {
 }
 
 // boundaryOf reads the boundary of a multipart answer, or returns "".
-func boundaryOf(h http.Header) string {
+func boundaryOf(h fields) string {
 	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if err != nil || mediaType != "multipart/mixed" || len(params["boundary"]) > 200 {
 		return ""

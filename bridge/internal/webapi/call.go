@@ -39,11 +39,11 @@ type call struct {
 	linked bool
 	// accept reads a 2xx answer. Its error is a *malformed when the answer is not
 	// what the API promises, else the read's own.
-	accept func(status int, header http.Header, body io.Reader) error
+	accept func(status int, header fields, body io.Reader) error
 	// sending, if set, is called before each HTTP request.
 	sending func()
 	// reads, if set, tells that accept reads an answer although its status is no 2xx.
-	reads func(header http.Header) bool
+	reads func(header fields) bool
 	// failed, if set, is given an answer that was not accepted.
 	failed func(answer)
 	// request is the last HTTP request made of the call: it names the credentials.

@@ -15,7 +15,8 @@ type answer struct {
 	accepted bool // nothing to judge
 	status   int  // 0: none arrived
 	header   http.Header
-	body     []byte // the beginning of a failed answer's body
+	lines    partFields // instead of header, of an accepted part of a batch
+	body     []byte     // the beginning of a failed answer's body
 	// err is why no whole, good answer is there: the transport's error, the
 	// read's, or a *malformed. It is nil for a plain error answer.
 	err error

@@ -44,7 +44,7 @@ func (c *Client) existsCall(t *schema.Table, id string) *call {
 		op: opExists, method: http.MethodGet, limit: c.maxBody,
 		path: t.EntitySet + "(" + id + ")?$select=" + t.PrimaryID,
 		name: t.EntitySet + "(" + id + ")",
-		accept: func(status int, _ http.Header, body io.Reader) error {
+		accept: func(status int, _ fields, body io.Reader) error {
 			row, err := readObject(status, body)
 			if err != nil {
 				return err

@@ -82,7 +82,7 @@ func (c *Client) findCall(q outbound.Query, ids []string, found map[string]outbo
 		op: opPage, method: http.MethodGet, path: path + "&$filter=" + filter.String(), name: q.Table.EntitySet,
 		header: map[string]string{"Prefer": `odata.include-annotations="` + lookupAnnotation + `"`},
 		limit:  c.maxBody,
-		accept: func(status int, _ http.Header, body io.Reader) error {
+		accept: func(status int, _ fields, body io.Reader) error {
 			if status != http.StatusOK {
 				return &malformed{fmt.Sprintf("status %d does not answer a query", status)}
 			}
@@ -153,8 +153,8 @@ func (c *Client) doReads(ctx context.Context, gets []*call) error {
 			"Prefer":       "odata.continue-on-error",
 		},
 		limit: c.maxPage, reading: true,
-		reads: func(h http.Header) bool { return boundaryOf(h) != "" },
-		accept: func(status int, header http.Header, body io.Reader) error {
+		reads: func(h fields) bool { return boundaryOf(h) != "" },
+		accept: func(status int, header fields, body io.Reader) error {
 			boundary := boundaryOf(header)
 			if boundary == "" {
 				return &malformed{"the answer to a batch is not a batch"}
@@ -180,10 +180,11 @@ func (c *Client) doReads(ctx context.Context, gets []*call) error {
 	for i, part := range parts {
 		a := part.answer(now)
 		if a.accepted {
-			a.err = gets[i].accept(part.status, part.header, bytes.NewReader(part.body))
-		}
-		if a.accepted && a.err == nil {
-			continue
+			err := gets[i].accept(a.status, a.fields(), bytes.NewReader(a.body))
+			if err == nil {
+				continue
+			}
+			a.refuse(err)
 		}
 		verdict := c.judge(gets[i], *a, batch.request)
 		if verdict.Verdict == outcome.RetryAfter {

@@ -207,7 +207,7 @@ func (c *Client) readTarget(ctx context.Context, set, primaryID, predicate strin
 	call := &call{
 		op: opExists, method: http.MethodGet, name: name, limit: c.maxBody, inbound: true, sending: sending,
 		path: name + "?$select=" + primaryID + "," + schema.MergedColumn + "," + schema.MasterReadName,
-		accept: func(status int, _ http.Header, body io.Reader) error {
+		accept: func(status int, _ fields, body io.Reader) error {
 			row, err := readObject(status, body)
 			if err != nil {
 				return err

@@ -168,7 +168,7 @@ func (c *Client) metadataQueryWith(ctx context.Context, path string, header map[
 	name, _, _ := strings.Cut(path, "?")
 	return c.do(ctx, &call{
 		op: opMetadata, method: http.MethodGet, path: path, name: name, header: header, limit: c.maxBody,
-		accept: func(status int, _ http.Header, body io.Reader) error {
+		accept: func(status int, _ fields, body io.Reader) error {
 			if status != http.StatusOK {
 				return &malformed{fmt.Sprintf("status %d does not answer a query", status)}
 			}

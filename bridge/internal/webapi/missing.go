@@ -70,7 +70,7 @@ func (a *application) isThere(ctx context.Context) (bool, error) {
 	name := a.write.EntitySet + "(" + a.predicate() + ")"
 	call := &call{
 		op: opExists, method: http.MethodGet, name: name, path: name, limit: a.client.maxBody, inbound: true,
-		accept: func(status int, _ http.Header, body io.Reader) error {
+		accept: func(status int, _ fields, body io.Reader) error {
 			_, err := readObject(status, body)
 			return err
 		},

@@ -160,11 +160,11 @@ func (c *Client) readLookUps(ctx context.Context, riders []*passenger, ids []str
 		counts[partKind{one.op, part.status}]++
 		a := part.answer(reply.arrived)
 		if a.accepted {
-			err := one.accept(a.status, a.header, bytes.NewReader(a.body))
+			err := one.accept(a.status, a.fields(), bytes.NewReader(a.body))
 			if err == nil {
 				continue
 			}
-			a.err, a.accepted = err, false
+			a.refuse(err)
 		}
 		if a.header.Get("Retry-After") == "" {
 			a.header.Set("Retry-After", reply.header.Get("Retry-After"))

@@ -74,7 +74,7 @@ func (c *Client) pageBy(ctx context.Context, q outbound.Query, link string, kind
 		}
 	}
 	var page *outbound.Page
-	call.accept = func(status int, _ http.Header, body io.Reader) error {
+	call.accept = func(status int, _ fields, body io.Reader) error {
 		if status != http.StatusOK {
 			return &malformed{fmt.Sprintf("status %d does not answer a query", status)}
 		}

@@ -48,7 +48,7 @@ func (a *application) isOwn(ctx context.Context, body json.RawMessage, duplicate
 	call := &call{
 		op: opExists, method: http.MethodGet, name: name, limit: a.client.maxBody, inbound: true, sending: a.sending,
 		path: name + "?$select=" + versionColumn + "," + strings.Join(columns, ","),
-		accept: func(status int, _ http.Header, body io.Reader) error {
+		accept: func(status int, _ fields, body io.Reader) error {
 			var err error
 			row, err = readObject(status, body)
 			return err

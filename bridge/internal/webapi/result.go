@@ -20,7 +20,7 @@ const (
 // readResult reads the answer to an accepted write: 204 without a body, or 200
 // and 201 with the record. A 204 counts only with a header of the protocol:
 // nothing that merely stands in front of the API shall settle a message.
-func readResult(op, table string, status int, header http.Header, body io.Reader) (schema.Result, error) {
+func readResult(op, table string, status int, header fields, body io.Reader) (schema.Result, error) {
 	switch {
 	case status == http.StatusNoContent:
 		if header.Get(odataVersion) == "" && header.Get(odataEntityID) == "" {
@@ -33,7 +33,7 @@ func readResult(op, table string, status int, header http.Header, body io.Reader
 	return schema.Result{}, &malformed{fmt.Sprintf("status %d does not answer a write", status)}
 }
 
-func readRecord(table string, status int, header http.Header, body io.Reader) (schema.Result, error) {
+func readRecord(table string, status int, header fields, body io.Reader) (schema.Result, error) {
 	raw, err := readAll(body)
 	if err != nil {
 		return schema.Result{}, err
@@ -70,7 +70,7 @@ func effectOf(op string) schema.Effect {
 	return schema.EffectWritten
 }
 
-func etagOf(header http.Header) int64 {
+func etagOf(header fields) int64 {
 	v, _ := parseETag(header.Get("Etag"))
 	return v
 }

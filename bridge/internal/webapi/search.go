@@ -22,7 +22,7 @@ func (c *Client) search(ctx context.Context, s *schema.Search, sending func()) (
 	var found []target
 	call := &call{
 		op: opResolve, method: http.MethodGet, path: s.Query(), name: searchName(s), limit: c.maxBody, inbound: true, sending: sending,
-		accept: func(status int, _ http.Header, body io.Reader) error {
+		accept: func(status int, _ fields, body io.Reader) error {
 			var err error
 			found, err = readTargets(status, body, s.PrimaryID)
 			return err

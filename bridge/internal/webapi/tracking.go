@@ -44,7 +44,7 @@ func (c *Client) change(ctx context.Context, method, path string, body any, head
 	}
 	return c.do(ctx, &call{
 		op: opMetadata, method: method, path: path, name: path, body: raw, header: header, limit: c.maxBody,
-		accept: func(status int, _ http.Header, _ io.Reader) error {
+		accept: func(status int, _ fields, _ io.Reader) error {
 			if status != http.StatusNoContent && status != http.StatusOK {
 				return &malformed{fmt.Sprintf("status %d does not confirm a change", status)}
 			}

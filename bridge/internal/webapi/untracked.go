@@ -51,7 +51,7 @@ func (c *Client) Record(ctx context.Context, q outbound.Query, id string) (*outb
 		op: opExists, method: http.MethodGet, limit: c.maxBody,
 		path: t.EntitySet + "(" + id + ")?" + query,
 		name: t.EntitySet + "(" + id + ")",
-		accept: func(status int, _ http.Header, body io.Reader) error {
+		accept: func(status int, _ fields, body io.Reader) error {
 			if status != http.StatusOK {
 				return &malformed{fmt.Sprintf("status %d where an object was promised", status)}
 			}

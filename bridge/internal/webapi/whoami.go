@@ -19,7 +19,7 @@ func (c *Client) WhoAmI(ctx context.Context) (Identity, error) {
 	var who Identity
 	err := c.do(ctx, &call{
 		op: opWhoAmI, method: http.MethodGet, path: "WhoAmI", name: "WhoAmI", limit: c.maxBody,
-		accept: func(status int, _ http.Header, body io.Reader) error {
+		accept: func(status int, _ fields, body io.Reader) error {
 			object, err := readObject(status, body)
 			if err != nil {
 				return err
