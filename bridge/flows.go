@@ -141,8 +141,9 @@ func (b *Bridge) newRoutes(ctx context.Context, programs map[string]*mapping.Pro
 	return routes, nil
 }
 
-// maxHeld is how many messages of a route may be unsettled.
-func maxHeld(c RouteConfig) int { return max(inbound.DefaultMaxHeld, c.Concurrency) }
+// maxHeld is how many messages of a route may be unsettled: as many again as are written
+// at once, so that the next ones are at hand, mapped, when those are answered.
+func maxHeld(c RouteConfig) int { return max(inbound.DefaultMaxHeld, 2*c.Concurrency) }
 
 // feedConfig is the consumer that a route needs.
 func (b *Bridge) feedConfig(c RouteConfig) jet.FeedConfig {

@@ -64,10 +64,13 @@ func (s *stragglers) keep(lane string, v straggler, now time.Time) {
 }
 
 // own is how long attempts of a message may still be on their way.
-func (s *stragglers) own(lanes []string, id messageID, now time.Time) time.Duration {
+func (s *stragglers) own(lanes []string, id messageID) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	left := time.Duration(0)
+	if len(s.keys) == 0 { // as a rule
+		return 0
+	}
+	now, left := time.Now(), time.Duration(0)
 	for _, lane := range lanes {
 		if v, ok := s.keys[lane]; ok && v.attempt.message == id {
 			left = max(left, v.until.Sub(now))
@@ -101,12 +104,12 @@ func (s *stragglers) any(now time.Time) bool {
 }
 
 // left is how long a write must wait before it may be made.
-func (s *stragglers) left(lane string, id attemptID, now time.Time) time.Duration {
+func (s *stragglers) left(lane string, id attemptID) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, ok := s.keys[lane]
 	if !ok || v.attempt == id {
 		return 0
 	}
-	return max(v.until.Sub(now), 0)
+	return max(time.Until(v.until), 0)
 }

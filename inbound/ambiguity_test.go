@@ -102,17 +102,27 @@ func TestTheWaitAfterAnAmbiguousFailureOutlivesASession(t *testing.T) {
 }
 
 func TestStragglersAreForgottenAfterTheirBound(t *testing.T) {
-	s := stragglers{bound: time.Minute}
-	now := time.Now()
-	for i := range 1000 {
-		s.note(string(rune('a'+i%500)), attemptID{messageID{"i", uint64(i)}, 0}, now.Add(time.Duration(i)*time.Second))
-	}
-	if n := len(s.keys); n > 130 {
-		t.Errorf("%d keys remembered, at most two bounds' worth may be", n)
-	}
-	if left := s.left("a", attemptID{messageID{"i", 1}, 0}, now.Add(time.Hour)); left != 0 {
-		t.Errorf("%s left after an hour", left)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := stragglers{bound: time.Minute}
+		for i := range 1000 {
+			s.note(string(rune('a'+i%500)), attemptID{messageID{"i", uint64(i)}, 0}, time.Now())
+			time.Sleep(time.Second)
+		}
+		if n := len(s.keys); n > 130 {
+			t.Errorf("%d keys remembered, at most two bounds' worth may be", n)
+		}
+		last, other := string(rune('a'+499)), attemptID{messageID{"i", 1}, 0}
+		if left := s.left(last, other); left != 59*time.Second {
+			t.Errorf("%s left after a second", left)
+		}
+		if own := s.own([]string{"b", last}, messageID{"i", 999}); own != 59*time.Second {
+			t.Errorf("%s left of its own", own)
+		}
+		time.Sleep(59 * time.Second)
+		if left := s.left(last, other); left != 0 {
+			t.Errorf("%s left after the bound", left)
+		}
+	})
 }
 
 // Every third write loses its answer, before or after it was made, or is made up to

@@ -28,8 +28,8 @@ func expiry(e *cloudevent.Event) (time.Time, error) {
 }
 
 // expired returns the verdict on an event whose time is over, nil before that.
-func (p *prepared) expired(now time.Time) error {
-	if p.expires.IsZero() || now.Before(p.expires) {
+func (p *prepared) expired() error {
+	if p.expires.IsZero() || time.Now().Before(p.expires) {
 		return nil
 	}
 	return &outcome.Error{Verdict: outcome.Reject, Reason: outcome.Expired,

@@ -211,7 +211,7 @@ func TestASettledMessageThatSomebodyElseHadMeanwhileIsInDoubt(t *testing.T) {
 				progress: &progress{settlement: &settlement{outcome: Written}, delivered: 1},
 			}
 			s.inheritSettled(e)
-			if got := h.route.late.own(e.lanes, e.message.id(), time.Now()) > 0; got != want {
+			if got := h.route.late.own(e.lanes, e.message.id()) > 0; got != want {
 				t.Errorf("delivery %d: in doubt %v", deliveries, got)
 			}
 			if e.progress.delivered != deliveries {

@@ -122,7 +122,7 @@ func (r *Route) mapMessage(ctx context.Context, m *Message) (p prepared, err err
 	if p.expires, err = expiry(p.event); err != nil {
 		return p, err
 	}
-	if expired := p.expired(time.Now()); expired != nil {
+	if expired := p.expired(); expired != nil {
 		return p, expired
 	}
 	if p.writes, err = r.mapper.Map(ctx, p.event); err != nil {

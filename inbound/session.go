@@ -283,13 +283,18 @@ func (s *session) replaced(m *Message, d Delivery) bool {
 // limit, since it opens only when everything outstanding is in hand; what a
 // consumer has outstanding is limited by its own configuration.
 func (s *session) takeRoom() (waited time.Duration, ok bool) {
-	began := time.Now()
+	var began time.Time
 	for {
 		s.mu.Lock()
 		free := !s.gate.open || len(s.held) < s.route.cfg.MaxHeld
 		s.mu.Unlock()
-		if free {
+		switch {
+		case free && began.IsZero():
+			return 0, true
+		case free:
 			return time.Since(began), true
+		case began.IsZero():
+			began = time.Now()
 		}
 		select {
 		case <-s.freed:
@@ -312,7 +317,7 @@ func (s *session) accept(e *entry) {
 	e.extended = s.lastTick
 	s.held[e.message.id()] = e
 	switch {
-	case e.progress.settlement != nil && s.route.late.own(e.lanes, e.message.id(), time.Now()) <= 0:
+	case e.progress.settlement != nil && s.route.late.own(e.lanes, e.message.id()) <= 0:
 		// Its write is long done; only the rest is missing, and nothing can be
 		// opened before it is.
 		e.settling = true

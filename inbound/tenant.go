@@ -143,7 +143,7 @@ func (s *session) inherited(t *tenancy) bool {
 // make others wait for that. The next messages of its keys would wait anyway. At most
 // half of what may be in hand is kept so. It returns false when the session is ending.
 func (s *session) outlast(e *entry) bool {
-	left := s.route.late.own(e.lanes, e.message.id(), time.Now())
+	left := s.route.late.own(e.lanes, e.message.id())
 	if left <= 0 || e.parked != nil || e.progress.settlement.outcome == Waiting {
 		return true
 	}

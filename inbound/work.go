@@ -143,7 +143,7 @@ func (s *session) apply(ctx context.Context, e *entry) *settlement {
 func (s *session) write(ctx context.Context, e *entry) (result schema.Result, fate *settlement, ok bool) {
 	r, p, lane := s.route, e.progress, e.lane()
 	for {
-		left := r.late.left(lane, e.attempted(), time.Now())
+		left := r.late.left(lane, e.attempted())
 		if left <= 0 {
 			break
 		}
@@ -161,7 +161,7 @@ func (s *session) write(ctx context.Context, e *entry) (result schema.Result, fa
 	s.inherit(e)
 	for {
 		// What may already be written is followed up, expired or not.
-		if expired := e.expired(time.Now()); expired != nil && !p.ambiguous && e.done == 0 {
+		if expired := e.expired(); expired != nil && !p.ambiguous && e.done == 0 {
 			return result, &settlement{outcome: Rejected, err: outcome.Of(expired)}, true
 		}
 		if e.parked != nil && !s.stillHolds() {

@@ -18,7 +18,7 @@ func (p *puller) finish(ctx context.Context, sub *nats.Subscription) {
 		for p.open {
 			select {
 			case m := <-p.in:
-				if p.receive(ctx, m); m.Subject == p.inbox+".q" {
+				if p.receive(ctx, m, time.Now()); m.Subject == p.inbox+".q" {
 					p.open = false
 				}
 			case <-bound.C:
@@ -33,7 +33,7 @@ func (p *puller) finish(ctx context.Context, sub *nats.Subscription) {
 	for {
 		select {
 		case m := <-p.in:
-			p.receive(ctx, m)
+			p.receive(ctx, m, time.Now())
 		default:
 			return
 		}

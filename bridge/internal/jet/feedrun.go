@@ -172,9 +172,10 @@ func (p *puller) loop(ctx context.Context) error {
 			}
 		case m := <-p.in:
 			p.mu.Lock()
-			p.receive(ctx, m)
+			now := time.Now()
+			p.receive(ctx, m, now)
 			for range len(p.in) { // nobody else takes from it
-				p.receive(ctx, <-p.in)
+				p.receive(ctx, <-p.in, now)
 			}
 		case <-p.room:
 			p.mu.Lock()
@@ -294,9 +295,8 @@ func (p *puller) later(now time.Time) {
 	p.retryAt = now.Add(p.retryWait)
 }
 
-// receive takes a message or a status.
-func (p *puller) receive(ctx context.Context, m *nats.Msg) {
-	now := time.Now()
+// receive takes a message or a status that came at now, or a little later.
+func (p *puller) receive(ctx context.Context, m *nats.Msg, now time.Time) {
 	// A status has no reply. A message of a producer that looks like one has.
 	if strings.HasPrefix(m.Reply, "$JS.ACK.") {
 		if p.left--; p.left <= 0 {

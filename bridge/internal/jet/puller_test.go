@@ -103,11 +103,11 @@ func TestPullsBackOffWhileNobodyAnswers(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	p.number, p.open = 7, true
-	p.receive(context.Background(), &nats.Msg{Subject: "_INBOX.x.6", Header: nats.Header{"Status": {"408"}}})
+	p.receive(context.Background(), &nats.Msg{Subject: "_INBOX.x.6", Header: nats.Header{"Status": {"408"}}}, time.Now())
 	if !p.open {
 		t.Error("the answer to an earlier pull ended this one")
 	}
-	p.receive(context.Background(), &nats.Msg{Subject: "_INBOX.x.7", Header: nats.Header{"Status": {"408"}}})
+	p.receive(context.Background(), &nats.Msg{Subject: "_INBOX.x.7", Header: nats.Header{"Status": {"408"}}}, time.Now())
 	if p.open || p.retryWait != 0 {
 		t.Error("an answered pull is still open, or the wait was not reset")
 	}
@@ -117,7 +117,7 @@ func TestALostPinIsForgotten(t *testing.T) {
 	t.Parallel()
 	p := idlePuller()
 	p.number, p.open, p.pin = 1, true, "pin"
-	p.receive(context.Background(), &nats.Msg{Subject: "_INBOX.x.1", Header: nats.Header{"Status": {"423"}, "Description": {"Nats-Wrong-Pin-Id"}}})
+	p.receive(context.Background(), &nats.Msg{Subject: "_INBOX.x.1", Header: nats.Header{"Status": {"423"}, "Description": {"Nats-Wrong-Pin-Id"}}}, time.Now())
 	if p.open || p.pin != "" {
 		t.Errorf("open %v, pin %q", p.open, p.pin)
 	}
@@ -129,11 +129,11 @@ func TestOnlyTheAnswerToTheLastRoundProvesAnExtension(t *testing.T) {
 	old := time.Now().Add(-30 * time.Second)
 	p.arrive(t, 1, 1, "pin", old)
 	p.round, p.rounds, p.roundTime = 5, p.queue, old.Add(20*time.Second)
-	p.receive(context.Background(), &nats.Msg{Subject: "_INBOX.x.x4"})
+	p.receive(context.Background(), &nats.Msg{Subject: "_INBOX.x.x4"}, time.Now())
 	if !p.queue[0].touched.Equal(old) {
 		t.Error("an earlier answer counted")
 	}
-	p.receive(context.Background(), &nats.Msg{Subject: "_INBOX.x.x5"})
+	p.receive(context.Background(), &nats.Msg{Subject: "_INBOX.x.x5"}, time.Now())
 	if !p.queue[0].touched.Equal(p.roundTime) {
 		t.Error("the answer did not count")
 	}
