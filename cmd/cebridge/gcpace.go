@@ -17,7 +17,7 @@ const (
 	// collections follow each other closely and what is kept is small.
 	busyPercent = 400
 	closely     = time.Second
-	smallHeap   = 32 << 20
+	smallHeap   = 24 << 20
 )
 
 // gcPace sets how much garbage may gather, after each collection.

@@ -24,8 +24,8 @@ func TestMoreGarbageGathersWhereCollectionsFollowEachOtherAndLittleIsKept(t *tes
 		{time.Hour, 8 << 20, calmPercent},
 		{time.Minute, 8 << 20, calmPercent}, // idle
 		{closely / 4, 8 << 20, busyPercent},
-		{closely / 2, 32 << 20, busyPercent},
-		{closely / 2, 33 << 20, calmPercent}, // a lot is kept
+		{closely / 2, 24 << 20, busyPercent},
+		{closely / 2, 25 << 20, calmPercent}, // a lot is kept
 		{closely / 2, 8 << 20, busyPercent},
 		{closely, 8 << 20, calmPercent},
 	} {
