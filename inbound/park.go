@@ -198,7 +198,7 @@ func (s *session) park(e *entry, fate *settlement) bool {
 		light.Header, light.Data = nil, nil
 		l := *p.Letter
 		l.Message = &light
-		s.yard.add(&Parked{Letter: &l, Place: p.Place, done: p.done}, time.Now(), s.route.cfg.ParkAfter)
+		s.yard.add(&Parked{Letter: &l, Place: p.Place, done: p.done}, time.Now(), min(s.route.cfg.ParkAfter, maxParkWait))
 	}
 	s.mu.Unlock()
 	s.pokeYard()

@@ -25,8 +25,9 @@ type yard struct {
 	// several keys stands in several, everywhere in one order, that of the places.
 	bays   map[string][]*berth
 	berths map[messageID]*berth
-	// fronts are the first ones of all their bays: those that can be tried.
-	fronts map[*berth]struct{}
+	// dues are the fronts, the first ones of all their bays, that are neither ready nor
+	// being tried.
+	dues dues
 	// waiting lists, for a record by its folded path, the fronts that wait for it.
 	waiting map[string]map[*berth]struct{}
 	// sets counts those records by entity set; changed is called when a set comes
@@ -63,6 +64,8 @@ type berth struct {
 	// ready: it is among yard.ready or hushed. out: it is being tried. again: what it
 	// waits for arrived meanwhile.
 	ready, out, again bool
+	// place is that among yard.dues.
+	place int
 }
 
 // keys lists the bays of a parked message.
@@ -102,7 +105,7 @@ func (y *yard) full() bool { return y.places >= maxParked }
 // fill takes over what is stored.
 func (y *yard) fill(all []*Parked, now time.Time) {
 	y.bays, y.berths = make(map[string][]*berth), make(map[messageID]*berth, len(all))
-	y.fronts, y.waiting = make(map[*berth]struct{}), make(map[string]map[*berth]struct{})
+	y.dues, y.waiting = nil, make(map[string]map[*berth]struct{})
 	y.ready, y.hushed, y.count, y.places, y.out, y.sets = nil, nil, 0, 0, 0, make(map[string]int)
 	y.notify()
 	slices.SortStableFunc(all, func(a, b *Parked) int { return int(int64(a.Place) - int64(b.Place)) })
@@ -137,7 +140,7 @@ func (y *yard) add(p *Parked, now time.Time, wait time.Duration) {
 // front makes a message one that can be tried, after wait.
 func (y *yard) front(b *berth, now time.Time, wait time.Duration) {
 	b.due, b.first = now.Add(wait), now
-	y.fronts[b] = struct{}{}
+	y.dues.put(b)
 	y.expect(b, b.parked.Letter.Waits)
 }
 
@@ -195,13 +198,11 @@ func (y *yard) arrived(path string) bool {
 // ripen moves the messages whose time has come to the ready ones, and tells when the
 // next one is due; the zero time when none waits. Those of others wait for the quiet.
 func (y *yard) ripen(now time.Time) (next time.Time) {
-	for b := range y.fronts {
-		switch {
-		case b.out || b.ready:
-		case !now.Before(b.due):
-			y.prepare(b)
-		case next.IsZero() || b.due.Before(next):
+	for len(y.dues) > 0 && next.IsZero() {
+		if b := y.dues[0]; now.Before(b.due) {
 			next = b.due
+		} else {
+			y.prepare(b)
 		}
 	}
 	switch {
@@ -216,12 +217,14 @@ func (y *yard) ripen(now time.Time) (next time.Time) {
 
 // prepare puts a front at the end of the ready ones, or of those that ripen makes ready.
 func (y *yard) prepare(b *berth) {
-	switch {
-	case b.ready || b.out:
-	case b.foreign:
-		b.ready, y.hushed = true, append(y.hushed, b)
-	default:
-		b.ready, y.ready = true, append(y.ready, b)
+	if b.ready || b.out {
+		return
+	}
+	y.dues.take(b)
+	if b.ready = true; b.foreign {
+		y.hushed = append(y.hushed, b)
+	} else {
+		y.ready = append(y.ready, b)
 	}
 }
 
@@ -248,6 +251,7 @@ func (y *yard) stay(id messageID, now time.Time, wait time.Duration, waits strin
 		wait = 0
 	}
 	b.out, b.again, b.due = false, false, now.Add(wait)
+	y.dues.put(b)
 	y.out--
 	y.expect(b, waits)
 }
@@ -263,7 +267,6 @@ func (y *yard) leave(id messageID, now time.Time) {
 	y.count--
 	y.expect(b, "")
 	delete(y.berths, id)
-	delete(y.fronts, b)
 	for key := range b.keys {
 		y.places--
 		bay := y.bays[key]
