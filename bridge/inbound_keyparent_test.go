@@ -17,7 +17,8 @@ inbound:
       stream: ERP
       subjects: [erp.customer]
       start: all
-      ack_wait: 1s
+      ack_wait: 5s
+      ambiguity_bound: 3s
       park_after: 100ms
       give_up: 1h
       table: account
@@ -27,7 +28,8 @@ inbound:
       stream: ERP
       subjects: [erp.parent]
       start: all
-      ack_wait: 1s
+      ack_wait: 5s
+      ambiguity_bound: 3s
       table: account
       key: {accountnumber: data.number}
       columns: {name: data.name}

@@ -16,7 +16,8 @@ inbound:
       stream: ERP
       subjects: [erp.customer]
       start: all
-      ack_wait: 1s
+      ack_wait: 5s
+      ambiguity_bound: 3s
       park_after: 100ms
       give_up: 1h
       table: account
@@ -27,7 +28,8 @@ inbound:
       stream: ERP
       subjects: [erp.contact]
       start: all
-      ack_wait: 1s
+      ack_wait: 5s
+      ambiguity_bound: 3s
       table: contact
       key: {emailaddress1: data.email}
       columns: {lastname: data.name}
@@ -168,7 +170,7 @@ func TestWhatTheSourceStreamForgetsIsStillParked(t *testing.T) {
 
 func TestParkedMessagesGoOnAtOnceAfterAnOrderlyRestartHoweverLongTheAckWait(t *testing.T) {
 	t.Parallel()
-	routes := strings.ReplaceAll(parkingRoutes, "ack_wait: 1s", "ack_wait: 1h")
+	routes := strings.ReplaceAll(parkingRoutes, "ack_wait: 5s", "ack_wait: 1h")
 	for name, arrives := range map[string]bool{"while messages arrive": true, "while nothing arrives": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

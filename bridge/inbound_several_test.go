@@ -211,7 +211,8 @@ inbound:
       stream: ERP
       subjects: [erp.family]
       start: all
-      ack_wait: 1s
+      ack_wait: 5s
+      ambiguity_bound: 3s
       park_after: 100ms
       give_up: 1h
       writes:
@@ -225,7 +226,8 @@ inbound:
       stream: ERP
       subjects: [erp.contact]
       start: all
-      ack_wait: 1s
+      ack_wait: 5s
+      ambiguity_bound: 3s
       table: contact
       key: {emailaddress1: data.email}
       columns: {lastname: data.name}
