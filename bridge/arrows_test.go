@@ -21,6 +21,7 @@ var rooms = map[string][]string{
 	"outbound":                  {"schema", "schema/echo", "schema/event", "schema/outcome", "schema/rawjson", "schema/telemetry"},
 	"outbound/logtest":          {"outbound", "schema"},
 	"inbound":                   {"schema", "schema/event", "schema/outcome", "schema/telemetry"},
+	"bridge/internal/http1":     {},
 	"bridge/internal/webapi":    {"schema", "schema/outcome", "schema/telemetry", "outbound", "inbound"},
 	"bridge/internal/jet":       {"schema", "schema/event", "schema/outcome", "schema/telemetry", "outbound", "inbound"},
 	"bridge/internal/natsproxy": {},
