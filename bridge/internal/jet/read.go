@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"cebridge/outbound"
 )
@@ -15,7 +16,8 @@ import (
 // or may not be among them. It returns the stream's last sequence of that moment. A
 // message that history limits remove while it reads may be left out. It is a Walk.
 func (c *Conn) ReadStream(ctx context.Context, stream string, filter []string, fn func(outbound.Stored) error) (last uint64, err error) {
-	s, err := c.openStream(ctx, stream)
+	var s jetstream.Stream
+	err = patiently(ctx, func() (err error) { s, err = c.openStream(ctx, stream); return err })
 	if err == nil {
 		last = s.CachedInfo().State.LastSeq
 		err = c.walk(ctx, Walk{Stream: stream, Filter: filter}, func(s Step) error { return fn(s.Stored) })

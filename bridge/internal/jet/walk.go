@@ -53,7 +53,8 @@ func (c *Conn) Walk(ctx context.Context, w Walk, fn func(Step) error) error {
 }
 
 func (c *Conn) walk(ctx context.Context, w Walk, fn func(Step) error) error {
-	s, err := c.openStream(ctx, w.Stream)
+	var s jetstream.Stream
+	err := patiently(ctx, func() (err error) { s, err = c.openStream(ctx, w.Stream); return err })
 	if err != nil {
 		return err
 	}
@@ -62,7 +63,8 @@ func (c *Conn) walk(ctx context.Context, w Walk, fn func(Step) error) error {
 	}
 	r := &walker{c: c, w: w}
 	if !w.Follow {
-		last, err := c.lastMatch(ctx, w.Stream, w.Filter)
+		var last leaderMessage
+		err := patiently(ctx, func() (err error) { last, err = c.lastMatch(ctx, w.Stream, w.Filter); return err })
 		if err != nil || r.over(last) {
 			return err
 		}
