@@ -22,7 +22,7 @@ var rooms = map[string][]string{
 	"outbound/logtest":          {"outbound", "schema"},
 	"inbound":                   {"schema", "schema/event", "schema/outcome", "schema/telemetry"},
 	"bridge/internal/http1":     {},
-	"bridge/internal/webapi":    {"schema", "schema/outcome", "schema/telemetry", "outbound", "inbound"},
+	"bridge/internal/webapi":    {"schema", "schema/outcome", "schema/telemetry", "outbound", "inbound", "bridge/internal/http1"},
 	"bridge/internal/jet":       {"schema", "schema/event", "schema/outcome", "schema/telemetry", "outbound", "inbound"},
 	"bridge/internal/natsproxy": {},
 	"bridge/internal/yamltree":  {"schema"},

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"cebridge/bridge/internal/http1"
 	"cebridge/schema"
 	"cebridge/schema/outcome"
 )
@@ -258,8 +259,8 @@ func TestRequestsInFlightAreBounded(t *testing.T) {
 // TestAmbiguityFollowsTheConnection breaks connections at three moments.
 func TestAmbiguityFollowsTheConnection(t *testing.T) {
 	t.Parallel()
-	refused := newTransport(Config{MaxInFlight: 1})
-	refused.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("refused") }
+	refused := newPool(Config{MaxInFlight: 1})
+	refused.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("refused") }
 	for name, c := range map[string]struct {
 		transport http.RoundTripper
 		want      bool
@@ -293,9 +294,9 @@ func TestAmbiguityFollowsTheConnection(t *testing.T) {
 
 // breaking is a transport whose server reads a request, writes that much, and
 // closes the connection.
-func breaking(written string) http.RoundTripper {
-	transport := newTransport(Config{MaxInFlight: 1})
-	transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+func breaking(written string) *http1.Pool {
+	transport := newPool(Config{MaxInFlight: 1})
+	transport.Dial = func(context.Context, string, string) (net.Conn, error) {
 		client, server := net.Pipe()
 		go func() {
 			defer server.Close()
@@ -311,9 +312,9 @@ func breaking(written string) http.RoundTripper {
 func TestAWriteIsNeverSentTwiceByItself(t *testing.T) {
 	t.Parallel()
 	var dials atomic.Int32
-	inner := breaking("").(*http.Transport)
-	dial := inner.DialContext
-	inner.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+	inner := breaking("")
+	dial := inner.Dial
+	inner.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		dials.Add(1)
 		return dial(ctx, network, address)
 	}
@@ -471,6 +472,11 @@ func TestOwnTransportIsHardened(t *testing.T) {
 	}
 	if newTransport(Config{ProxyFromEnvironment: true}).Proxy == nil {
 		t.Error("the proxy was asked for and is not used")
+	}
+	direct := newPool(Config{MaxInFlight: 7, TLS: &tls.Config{MinVersion: tls.VersionTLS10, ServerName: "x"}})
+	if direct.TLS.MinVersion != tls.VersionTLS12 || direct.TLS.ServerName != "x" || direct.TLS.InsecureSkipVerify ||
+		direct.MaxConns != 7 || direct.MaxHeaderBytes != maxHeaderBytes {
+		t.Errorf("pool: %+v", direct)
 	}
 }
 

@@ -115,6 +115,15 @@
 // while it arrives: in memory are its rows, in pieces of at most 256 KiB or one row, and of
 // the raw bytes no more than one row.
 //
+// # Connections
+//
+// HTTP/1.1, with bridge/internal/http1: each request is written and its answer read by the
+// goroutine that makes it, and an idle connection is looked at before a request is put on it, since a
+// write that meets a closed one is ambiguous. net/http's transport serves where a proxy stands between, where
+// Config.HTTP2 asks for more, for NTLM, for tokens, and on systems where http1 is not
+// supported. A write is never sent twice by either of them, unless nothing of it was written. Close drops
+// idle connections.
+//
 // # Rehearsals
 //
 // Rehearse lets Apply make a write against a pretended server and returns the requests,

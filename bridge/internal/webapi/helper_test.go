@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"cebridge/bridge/internal/http1"
 	"cebridge/outbound"
 	"cebridge/schema"
 )
@@ -123,7 +124,7 @@ func (p *pipeServer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 
 // startPipe serves h in memory and returns a transport to it. stop ends both and
 // leaves no goroutine behind.
-func startPipe(h http.Handler) (transport *http.Transport, stop func()) {
+func startPipe(h http.Handler) (transport *http1.Pool, stop func()) {
 	p := &pipeServer{conns: make(chan net.Conn), closed: make(chan struct{})}
 	// A WaitGroup may not be added to while somebody waits for it at zero.
 	var mu sync.Mutex
@@ -146,8 +147,8 @@ func startPipe(h http.Handler) (transport *http.Transport, stop func()) {
 		defer close(served)
 		_ = srv.Serve(p)
 	}()
-	transport = newTransport(Config{MaxInFlight: 64})
-	transport.DialContext = p.dial
+	transport = newPool(Config{MaxInFlight: 64})
+	transport.Dial = p.dial
 	return transport, func() {
 		transport.CloseIdleConnections()
 		_ = srv.Close()

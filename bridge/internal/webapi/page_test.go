@@ -316,8 +316,8 @@ func (r errorReader) Read([]byte) (int, error) { return 0, r.err }
 func TestErrorsDoNotShowTokensOrAddresses(t *testing.T) {
 	t.Parallel()
 	dialed := errors.New("refused")
-	transport := newTransport(Config{MaxInFlight: 1})
-	transport.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, dialed }
+	transport := newPool(Config{MaxInFlight: 1})
+	transport.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, dialed }
 	c, err := New(Config{URL: "http://contoso.example", Transport: transport, Auth: bearer("canary-token")})
 	if err != nil {
 		t.Fatal(err)
