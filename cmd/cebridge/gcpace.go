@@ -13,11 +13,11 @@ const (
 	// keeps is small, what it makes is short-lived: a tenth of the processor time for some
 	// 16 MiB.
 	calmPercent = 200
-	// busyPercent halves it again, a twentieth of the processor time for some 25 MiB, where
-	// collections follow each other closely and what is kept is small.
+	// busyPercent halves it again, a twentieth of the processor time, where collections
+	// follow each other closely: as far as all that is kept and the garbage fit in busyHeap.
 	busyPercent = 400
 	closely     = time.Second
-	smallHeap   = 24 << 20
+	busyHeap    = 80 << 20
 )
 
 // gcPace sets how much garbage may gather, after each collection.
@@ -52,8 +52,9 @@ func (p *gcPace) watch() {
 // collected decides until the next collection. It is called by one goroutine at a time.
 func (p *gcPace) collected() {
 	now, percent := p.now(), calmPercent
-	if now.Sub(p.last) < closely && p.live() <= smallHeap {
-		percent = busyPercent
+	if now.Sub(p.last) < closely {
+		room := (int(busyHeap*10/max(p.live(), 1)) - 10) / 5 * 50 // in steps of 50 %
+		percent = max(calmPercent, min(room, busyPercent))
 	}
 	p.last = now
 	if percent != p.percent {

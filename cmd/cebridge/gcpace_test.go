@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestMoreGarbageGathersWhereCollectionsFollowEachOtherAndLittleIsKept(t *testing.T) {
+func TestMoreGarbageGathersWhereCollectionsFollowEachOtherAsFarAsThereIsRoom(t *testing.T) {
 	t.Parallel()
 	now, live := time.Unix(1000, 0), uint64(8<<20)
 	var set []int
@@ -24,8 +24,12 @@ func TestMoreGarbageGathersWhereCollectionsFollowEachOtherAndLittleIsKept(t *tes
 		{time.Hour, 8 << 20, calmPercent},
 		{time.Minute, 8 << 20, calmPercent}, // idle
 		{closely / 4, 8 << 20, busyPercent},
-		{closely / 2, 24 << 20, busyPercent},
-		{closely / 2, 25 << 20, calmPercent}, // a lot is kept
+		{closely / 2, busyHeap / 5, busyPercent},
+		{closely / 2, busyHeap / 4, 300},
+		{closely / 2, busyHeap/4 + 1, 250},
+		{closely / 2, busyHeap, calmPercent}, // a lot is kept
+		{closely / 2, 1 << 40, calmPercent},
+		{closely / 2, 0, busyPercent},
 		{closely / 2, 8 << 20, busyPercent},
 		{closely, 8 << 20, calmPercent},
 	} {
@@ -35,7 +39,7 @@ func TestMoreGarbageGathersWhereCollectionsFollowEachOtherAndLittleIsKept(t *tes
 			t.Errorf("after %s with %d bytes: %d %%, want %d", step.after, step.live, p.percent, step.want)
 		}
 	}
-	if want := []int{200, 400, 200, 400, 200}; !slices.Equal(set, want) {
+	if want := []int{200, 400, 300, 250, 200, 400, 200}; !slices.Equal(set, want) {
 		t.Errorf("set %v, want %v: nothing is set that is set already", set, want)
 	}
 }
