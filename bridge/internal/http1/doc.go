@@ -49,5 +49,5 @@
 // # What is left out
 //
 // HTTP/2, proxies, CONNECT, upgrades, waiting for "100 Continue" (the body follows at
-// once). For these, and on systems without Supported, there is net/http's Transport.
+// once), and the deprecated Request.Cancel. For these, and on systems without Supported, there is net/http's Transport.
 package http1
