@@ -165,7 +165,8 @@ func (s *session) openYard() bool {
 	now := time.Now()
 	y.settle(opened, now, s.route.cfg.AckWait)
 	if epoch != s.gate.epoch || y.open {
-		return true // a claim that began meanwhile has told that it is to be read again
+		s.pokeYard() // the gate closed meanwhile: it is read again
+		return true
 	}
 	y.fill(opened.Parked, now)
 	y.held, y.quiet, y.abandoned = asked, y.calm, false
