@@ -21,7 +21,7 @@ func (s *session) latest(e *entry) Delivery {
 func (s *session) latestOf(e *entry) (d Delivery, awaited bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return e.delivery, s.lanes.behind(e) > 0
+	return e.delivery, e.followed
 }
 
 // acknowledgeLater is acknowledge for a message whose end is nothing but a count, which

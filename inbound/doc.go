@@ -220,8 +220,8 @@
 // # Bounds
 //
 // At most MaxHeld messages, during a take-over at most the consumer's limit of
-// unacknowledged ones, and as many goroutines, or up to 1024 that wait for the next
-// message; Concurrency writes at once; 8192
+// unacknowledged ones; Concurrency writes at once; a goroutine for each message that is written
+// or waits between two steps, and up to 1024 that wait for the next message; 8192
 // remembered messages and revisions; an index of the parked messages without their
 // content, of 100,000, each counted for every key it has, before no further key is parked. The end takes at most Grace plus SettleTimeout, given
 // ports that honour their contexts.

@@ -38,8 +38,10 @@ func (l *lanes) add(e *entry) bool {
 		}
 		if at == 0 {
 			q.queue[0].blocked++
+			e.followed = true
 		} else {
 			e.blocked++
+			q.queue[0].followed = true
 		}
 		q.queue = slices.Insert(q.queue, at, e)
 	}
@@ -58,6 +60,7 @@ func (l *lanes) done(e *entry) (next *entry, more []*entry) {
 			continue
 		}
 		first := q.queue[0]
+		first.followed = first.followed || len(q.queue) > 1
 		if first.blocked--; first.blocked > 0 {
 			continue
 		}

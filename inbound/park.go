@@ -52,9 +52,13 @@ func (s *session) awaitYard() bool {
 		if open {
 			return true
 		}
+		s.aside()
 		select {
 		case <-opened:
 		case <-s.intake.Done():
+		}
+		s.back()
+		if s.intake.Err() != nil {
 			return false
 		}
 	}

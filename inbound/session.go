@@ -47,6 +47,8 @@ type entry struct {
 	// counts the lanes in which another is the first.
 	running bool
 	blocked int
+	// followed: others wait in its lanes, of which it is the first.
+	followed bool
 }
 
 // session is one stretch of work between two take-overs of the route by a person,
@@ -70,6 +72,7 @@ type session struct {
 	// idle hands work to one of the idlers, goroutines that have none.
 	idle   chan *entry
 	idlers atomic.Int32
+	crew   crew
 	// mapping keeps the mapper to one goroutine at a time.
 	mapping sync.Mutex
 	// tenancy is nil before the first write; entering is taken to change it.
@@ -106,6 +109,7 @@ func newSession(ctx context.Context, r *Route) *session {
 		retrySlots:  make(chan struct{}, max(1, r.cfg.Concurrency/2)),
 		entering:    make(chan struct{}, 1),
 		idle:        make(chan *entry),
+		crew:        crew{limit: r.cfg.Concurrency},
 		held:        make(map[messageID]*entry),
 		lastTick:    time.Now(),
 	}

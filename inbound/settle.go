@@ -59,6 +59,8 @@ func (s *session) insist(what string, call func(context.Context) error) bool {
 	if s.settle.Err() != nil {
 		return false
 	}
+	s.aside()
+	defer s.back()
 	return s.insistOn(call(s.settling.context()), what, call)
 }
 

@@ -99,7 +99,9 @@ func (r *Route) remember(e *entry) {
 func (s *session) guarded(ctx context.Context, e *entry) (*settlement, bool) {
 	for wait := s.route.cfg.RetryMin; s.intake.Err() == nil; wait = min(2*wait, s.route.cfg.RetryMax) {
 		timed, cancel := context.WithTimeout(ctx, s.route.cfg.SettleTimeout)
+		s.aside()
 		fate, err := s.route.guard.judge(timed, e)
+		s.back()
 		cancel()
 		if err == nil {
 			return fate, true
@@ -278,6 +280,10 @@ func (s *session) acquire(slots chan struct{}) bool {
 	select {
 	case slots <- struct{}{}: // as a rule: to look at one channel costs less than at two
 	default:
+		if slots != s.slots {
+			s.aside()
+			defer s.back()
+		}
 		select {
 		case slots <- struct{}{}:
 		case <-s.intake.Done():
@@ -292,7 +298,13 @@ func (s *session) acquire(slots chan struct{}) bool {
 }
 
 // pause waits between two attempts.
-func (s *session) pause(d time.Duration) bool { return sleep(s.intake, d) }
+func (s *session) pause(d time.Duration) bool {
+	if d > 0 {
+		s.aside()
+		defer s.back()
+	}
+	return sleep(s.intake, d)
+}
 
 // sleep waits for d unless ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
