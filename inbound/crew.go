@@ -18,8 +18,20 @@ type crew struct {
 
 	mu    sync.Mutex
 	busy  int
-	queue []*entry // first in, first out
+	queue []queued // first in, first out
 	first int      // the place of the first one in queue
+}
+
+// queued is a message that nobody works on yet, or the turn of somebody who waits.
+type queued struct {
+	e    *entry
+	turn *turn
+}
+
+// turn is a place in the queue of one who has begun already.
+type turn struct {
+	come chan struct{} // closed when it comes
+	gone bool          // nobody waits for it any more
 }
 
 // take tells whether e may be worked on now; it is queued else.
@@ -30,8 +42,18 @@ func (c *crew) take(e *entry) bool {
 		c.busy++
 		return true
 	}
-	c.queue = append(c.queue, e)
+	c.queue = append(c.queue, queued{e: e})
 	return false
+}
+
+// inTurn is called by one that is done, and hands in what comes next in its lanes, so that
+// no lane goes before all the others. It returns what to work on next, nil when nothing.
+func (c *crew) inTurn(e *entry) *entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queue = append(c.queue, queued{e: e})
+	c.busy--
+	return c.more()
 }
 
 // next is called by one that is done, or begins to wait: it returns what to work on next, nil when nothing.
@@ -42,20 +64,54 @@ func (c *crew) next() *entry {
 	return c.more()
 }
 
-// more takes the next one if there is room. c.mu is held.
+// more takes the next one if there is room. Where it is the turn of somebody who waits,
+// that one goes on, and there is nothing to return. c.mu is held.
 func (c *crew) more() *entry {
-	if c.busy >= c.limit || c.first == len(c.queue) {
+	for c.busy < c.limit && c.first < len(c.queue) {
+		q := c.queue[c.first]
+		c.queue[c.first] = queued{}
+		if c.first++; 2*c.first >= len(c.queue) { // what is left moves once for each one taken
+			left := copy(c.queue, c.queue[c.first:])
+			clear(c.queue[left:])
+			c.queue, c.first = c.queue[:left], 0
+		}
+		if q.turn != nil && q.turn.gone {
+			continue
+		}
+		c.busy++
+		if q.turn == nil {
+			return q.e
+		}
+		close(q.turn.come)
 		return nil
 	}
-	e := c.queue[c.first]
-	c.queue[c.first] = nil
-	if c.first++; 2*c.first >= len(c.queue) { // what is left moves once for each one taken
-		left := copy(c.queue, c.queue[c.first:])
-		clear(c.queue[left:])
-		c.queue, c.first = c.queue[:left], 0
+	return nil
+}
+
+// behind puts one who has begun behind all that wait, and returns its turn and what
+// to work on instead of it, both nil when nobody waits.
+func (c *crew) behind() (t *turn, e *entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.first == len(c.queue) {
+		return nil, nil
 	}
-	c.busy++
-	return e
+	t = &turn{come: make(chan struct{})}
+	c.queue = append(c.queue, queued{turn: t})
+	c.busy--
+	return t, c.more()
+}
+
+// giveUp ends the wait for a turn.
+func (c *crew) giveUp(t *turn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-t.come: // it is counted
+	default:
+		t.gone = true
+		c.busy++
+	}
 }
 
 // back ends a wait that began with next: more may be busy then than there are slots, and
@@ -75,6 +131,25 @@ func (s *session) aside() {
 }
 
 func (s *session) back() { s.crew.back() }
+
+// awaitTurn lets all that wait be worked on before a repeated attempt. It returns false
+// when the session is ending.
+func (s *session) awaitTurn() bool {
+	t, e := s.crew.behind()
+	if e != nil {
+		s.put(e)
+	}
+	if t == nil {
+		return true
+	}
+	select {
+	case <-t.come:
+		return true
+	case <-s.intake.Done():
+		s.crew.giveUp(t)
+		return false
+	}
+}
 
 // begin works on a message, which is the first of all its lanes or has none, and on
 // what waits for it, when its turn has come.
@@ -98,8 +173,8 @@ func (s *session) put(e *entry) {
 // serve works on e, and then on what comes as long as the session takes messages in.
 func (s *session) serve(e *entry) {
 	for {
-		for ; e != nil; e = s.crew.next() {
-			s.workLane(e)
+		for e != nil {
+			e = s.after(e, s.workOn(e))
 		}
 		if s.idlers.Add(1) > maxIdle || s.intake.Err() != nil {
 			s.idlers.Add(-1)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -22,7 +23,20 @@ func TestEveryQueuedMessageIsWorkedOnOnceAndInItsOrder(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		c := crew{limit: 1 + random.IntN(5)}
 		var queued, begun []*entry // in the order of the queue
+		var turns []*turn
 		working, aside := 0, 0
+		// Whose turn came goes on.
+		come := func() {
+			turns = slices.DeleteFunc(turns, func(t *turn) bool {
+				select {
+				case <-t.come:
+					working++
+					return true
+				default:
+					return false
+				}
+			})
+		}
 		check := func(what string) {
 			t.Helper()
 			if c.busy != working || c.waiting() > 0 && c.busy < c.limit {
@@ -35,9 +49,10 @@ func TestEveryQueuedMessageIsWorkedOnOnceAndInItsOrder(t *testing.T) {
 				begun = append(begun, e)
 				working++
 			}
+			come()
 		}
 		for range 1000 {
-			switch at := random.IntN(10); {
+			switch at := random.IntN(12); {
 			case at < 5:
 				if e := (&entry{}); c.take(e) {
 					working++
@@ -45,18 +60,44 @@ func TestEveryQueuedMessageIsWorkedOnOnceAndInItsOrder(t *testing.T) {
 					queued = append(queued, e)
 				}
 				check("one came")
-			case at < 7 && working > 0:
+			case at < 6 && working > 0:
 				next()
 				check("one was done")
+			case at < 7 && working > 0:
+				one := &entry{}
+				queued = append(queued, one)
+				working--
+				if e := c.inTurn(one); e != nil {
+					begun = append(begun, e)
+					working++
+				}
+				come()
+				check("one was done and handed another one in")
 			case at < 9 && working > 0:
 				aside++
 				next()
 				check("one stepped aside")
-			case aside > 0:
+			case at < 10 && aside > 0:
 				aside--
 				c.back()
 				working++
 				check("one came back")
+			case at < 11 && working > 0:
+				if turn, e := c.behind(); turn != nil {
+					turns = append(turns, turn)
+					working--
+					if e != nil {
+						begun = append(begun, e)
+						working++
+					}
+					come()
+				}
+				check("one waits for its turn")
+			case len(turns) > 0:
+				c.giveUp(turns[0])
+				turns = turns[1:]
+				working++
+				check("one gave up")
 			}
 		}
 		for ; aside > 0; aside-- {
@@ -67,7 +108,7 @@ func TestEveryQueuedMessageIsWorkedOnOnceAndInItsOrder(t *testing.T) {
 			next()
 			check("the rest")
 		}
-		if len(begun) != len(queued) || c.waiting() != 0 {
+		if len(begun) != len(queued) || c.waiting() != 0 || len(turns) != 0 {
 			t.Fatalf("seed %d: %d of %d begun, %d wait", seed, len(begun), len(queued), c.waiting())
 		}
 		for i := range queued {

@@ -342,16 +342,19 @@ func (s *session) start(e *entry) {
 	}
 }
 
-// workLane works on e and then on what waited for it, until nothing does, or the
-// session is ending, or somebody else goes on once an acknowledgement is confirmed.
-func (s *session) workLane(e *entry) {
-	for e != nil && s.workOn(e) == settled {
-		e = s.advance(e)
+// after returns what the goroutine that worked on e does next. When the end of e waits
+// for the confirmation of its acknowledgement, whoever hears of that goes on with its lanes.
+func (s *session) after(e *entry, came stage) *entry {
+	if came == settled {
+		if next := s.advance(e); next != nil {
+			return s.crew.inTurn(next)
+		}
 	}
+	return s.crew.next()
 }
 
-// advance lets what waited for e begin. It returns one message for the caller to work
-// on, nil when there is none.
+// advance lets what waited for e begin. It returns one message for the caller to begin,
+// nil when there is none.
 func (s *session) advance(e *entry) *entry {
 	s.mu.Lock()
 	next, more := s.lanes.done(e)

@@ -231,6 +231,9 @@ func (s *session) attempt(ctx context.Context, e *entry) (schema.Result, *outcom
 			return schema.Result{}, nil, false
 		}
 		defer func() { <-s.retrySlots }()
+		if !s.awaitTurn() {
+			return schema.Result{}, nil, false
+		}
 	}
 	if !s.acquire(s.slots) {
 		return schema.Result{}, nil, false
@@ -280,7 +283,7 @@ func (s *session) acquire(slots chan struct{}) bool {
 	select {
 	case slots <- struct{}{}: // as a rule: to look at one channel costs less than at two
 	default:
-		if slots != s.slots {
+		if slots == s.retrySlots { // others may write; while one waits for s.entering, nobody may
 			s.aside()
 			defer s.back()
 		}
