@@ -65,6 +65,7 @@ func KeyPredicate(t *Table, parts []KeyPart) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("key column %s of %s: %w", p.Column, t.LogicalName, err)
 		}
+		b.Grow(len(col.ReadName()) + len(lit) + 2)
 		if i > 0 {
 			b.WriteByte(',')
 		}
@@ -132,10 +133,11 @@ func scalarText(raw []byte) (text string, quoted bool, err error) {
 	case s == "" || s == "null":
 		return "", false, fmt.Errorf("%w: it is null", ErrKeyValue)
 	case s[0] == '"':
-		if err := json.Unmarshal(raw, &text); err != nil {
+		var decoded string // its own: an address of text would make each call allocate it
+		if err := json.Unmarshal(raw, &decoded); err != nil {
 			return "", true, fmt.Errorf("%w: %w", ErrKeyValue, err)
 		}
-		return text, true, nil
+		return decoded, true, nil
 	case s[0] == '-' || (s[0] >= '0' && s[0] <= '9'):
 		if !json.Valid(raw) {
 			return "", false, fmt.Errorf("%w: not a JSON number", ErrKeyValue)

@@ -3,6 +3,7 @@ package event
 import (
 	"fmt"
 	"mime"
+	"net/url"
 	"strings"
 
 	cloudevent "github.com/cloudevents/sdk-go/v2/event"
@@ -10,48 +11,93 @@ import (
 )
 
 // attributes collects what a message says of its event before anything is
-// believed. Names are lower case; values are string, bool, int32 or digits. There
-// are few of them, so they are searched one by one.
+// believed. Names are lower case. There are few of them, so they are searched one by one.
 type attributes struct {
-	list []claim
+	// The first ones have their place here, so that those of most events, where this lies
+	// on the stack, take no memory of their own.
+	few  [8]claim
+	more []claim
+	n    int
 }
 
 type claim struct {
 	name  string
-	value any // nil: absent, though its name is taken
+	value scalar
+}
+
+// scalar is the value of an attribute.
+type scalar struct {
+	kind scalarKind
+	text string // of a text or of digits
+	num  int32  // of an integer; 1 is true
+}
+
+type scalarKind uint8
+
+const (
+	absent scalarKind = iota // null, or taken out; its name is taken
+	isText
+	isBool
+	isInteger
+	// isDigits is a number beyond the Integer type: a text, but not where the
+	// specification wants a text.
+	isDigits
+)
+
+func textScalar(s string) scalar { return scalar{kind: isText, text: s} }
+
+// extension is the value as the SDK wants it.
+func (s scalar) extension() any {
+	switch s.kind {
+	case isBool:
+		return s.num == 1
+	case isInteger:
+		return s.num
+	}
+	return s.text
+}
+
+// at is the attribute in a place.
+func (a *attributes) at(i int) *claim {
+	if i < len(a.few) {
+		return &a.few[i]
+	}
+	return &a.more[i-len(a.few)]
 }
 
 // find returns the place of an attribute, or -1.
 func (a *attributes) find(name string) int {
-	for i := range a.list {
-		if a.list[i].name == name {
+	for i := range a.n {
+		if a.at(i).name == name {
 			return i
 		}
 	}
 	return -1
 }
 
-// add takes one attribute. A nil value counts as absent, but its name is taken.
-func (a *attributes) add(name string, value any) error {
+// add takes one attribute. An absent value takes its name all the same.
+func (a *attributes) add(name string, value scalar) error {
 	lower := strings.ToLower(name)
 	if !validName(lower) {
 		return fmt.Errorf("%w: attribute name %s has other characters than letters and digits", ErrInvalid, short(name))
 	}
-	if a.list == nil {
-		a.list = make([]claim, 0, 8)
-	}
 	if a.find(lower) >= 0 {
 		return fmt.Errorf("%w: attribute %s is there twice", ErrInvalid, short(lower))
 	}
-	if len(a.list) == MaxAttributes {
+	if a.n == MaxAttributes {
 		return fmt.Errorf("%w: more than %d attributes", ErrInvalid, MaxAttributes)
 	}
-	if s, ok := value.(string); ok {
-		if err := checkText(lower, s); err != nil {
+	if value.kind == isText {
+		if err := checkText(lower, value.text); err != nil {
 			return fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 	}
-	a.list = append(a.list, claim{lower, value})
+	if a.n < len(a.few) {
+		a.few[a.n] = claim{lower, value}
+	} else {
+		a.more = append(a.more, claim{lower, value})
+	}
+	a.n++
 	return nil
 }
 
@@ -67,16 +113,15 @@ func validName(s string) bool {
 // text takes out a string attribute: absent or null is "".
 func (a *attributes) text(name string) (string, error) {
 	i := a.find(name)
-	if i < 0 || a.list[i].value == nil {
+	if i < 0 {
 		return "", nil
 	}
-	v := a.list[i].value
-	a.list[i].value = nil
-	s, ok := v.(string)
-	if !ok {
+	v := a.at(i).value
+	a.at(i).value = scalar{}
+	if v.kind != absent && v.kind != isText {
 		return "", fmt.Errorf("%w: attribute %s is not a text", ErrInvalid, name)
 	}
-	return s, nil
+	return v.text, nil
 }
 
 // required takes out a string attribute that must have a value.
@@ -114,15 +159,12 @@ func (a *attributes) event() (*cloudevent.Event, error) {
 	if err := a.optional(c); err != nil {
 		return nil, err
 	}
-	for _, attr := range a.list {
-		value := attr.value
-		if value == nil {
+	for i := range a.n {
+		attr := a.at(i)
+		if attr.value.kind == absent {
 			continue
 		}
-		if d, ok := value.(digits); ok {
-			value = string(d)
-		}
-		if err := c.SetExtension(attr.name, value); err != nil {
+		if err := c.SetExtension(attr.name, attr.value.extension()); err != nil {
 			return nil, fmt.Errorf("%w: attribute %s: %w", ErrInvalid, short(attr.name), err)
 		}
 	}
@@ -131,11 +173,11 @@ func (a *attributes) event() (*cloudevent.Event, error) {
 
 // reference reads the source of an event.
 func reference(text string) (types.URIRef, error) {
-	uri := types.ParseURIRef(text)
-	if uri == nil || uri.String() == "" {
+	uri, err := url.Parse(text) // as types.ParseURIRef does
+	if err != nil || *uri == (url.URL{}) {
 		return types.URIRef{}, fmt.Errorf("%w: attribute source is not a URI reference", ErrInvalid)
 	}
-	return *uri, nil
+	return types.URIRef{URL: *uri}, nil
 }
 
 // kept is a place for a text that is there; one that is absent takes none.

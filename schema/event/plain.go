@@ -29,7 +29,7 @@ func FromPlainJSON(env Envelope, data []byte) (*cloudevent.Event, error) {
 		{"subject", env.Subject},
 		{"datacontenttype", cloudevent.ApplicationJSON},
 	} {
-		if err := attrs.add(a.name, a.value); err != nil {
+		if err := attrs.add(a.name, textScalar(a.value)); err != nil {
 			return nil, fmt.Errorf("envelope of a plain JSON message: %w", err)
 		}
 	}

@@ -25,12 +25,12 @@ func unmarshalBinary(header map[string][]string, contentType string, data []byte
 		if len(values[0]) > 3*MaxAttribute {
 			return nil, fmt.Errorf("binary event: %w: header %s is too long", ErrInvalid, short(name))
 		}
-		if err := attrs.add(name[len(attributePrefix):], percentDecode(values[0])); err != nil {
+		if err := attrs.add(name[len(attributePrefix):], textScalar(percentDecode(values[0]))); err != nil {
 			return nil, fmt.Errorf("binary event: %w", err)
 		}
 	}
 	if attrs.find("datacontenttype") < 0 && contentType != "" {
-		if err := attrs.add("datacontenttype", contentType); err != nil {
+		if err := attrs.add("datacontenttype", textScalar(contentType)); err != nil {
 			return nil, fmt.Errorf("binary event: %w", err)
 		}
 	}

@@ -64,29 +64,28 @@ func unmarshalStructured(data []byte) (*cloudevent.Event, error) {
 	return e, nil
 }
 
-// digits is a number beyond the Integer type: a text, but not where the
-// specification wants a text.
-type digits string
-
-// attributeValue returns a string, bool, int32, digits, or nil for null.
-func attributeValue(name string, value jsontext.Value) (any, error) {
+// attributeValue reads the value of an attribute.
+func attributeValue(name string, value jsontext.Value) (scalar, error) {
 	switch value.Kind() {
 	case 'n':
-		return nil, nil
-	case 't', 'f':
-		return value.Kind() == 't', nil
+		return scalar{}, nil
+	case 't':
+		return scalar{kind: isBool, num: 1}, nil
+	case 'f':
+		return scalar{kind: isBool}, nil
 	case '"':
-		return unquoteJSON(value)
+		text, err := unquoteJSON(value)
+		return textScalar(text), err
 	case '0':
 		if len(value) > MaxAttribute {
-			return nil, fmt.Errorf("%w: attribute %s is longer than %d bytes", ErrInvalid, short(name), MaxAttribute)
+			return scalar{}, fmt.Errorf("%w: attribute %s is longer than %d bytes", ErrInvalid, short(name), MaxAttribute)
 		}
 		if n, err := strconv.ParseInt(string(value), 10, 32); err == nil {
-			return int32(n), nil
+			return scalar{kind: isInteger, num: int32(n)}, nil
 		}
-		return digits(value), nil
+		return scalar{kind: isDigits, text: string(value)}, nil
 	}
-	return nil, fmt.Errorf("%w: attribute %s is an object or an array, expected a single value", ErrInvalid, short(name))
+	return scalar{}, fmt.Errorf("%w: attribute %s is an object or an array, expected a single value", ErrInvalid, short(name))
 }
 
 // unquoteJSON returns the text of a JSON string that a decoder has read.

@@ -149,11 +149,12 @@ func decodeData(raw []byte) (any, error) {
 			err = end
 		}
 	}
+	if err == nil {
+		return v, nil
+	}
 	var known fault
 	var syntax *jsontext.SyntacticError
 	switch {
-	case err == nil:
-		return v, nil
 	case errors.As(err, &known):
 		return nil, known
 	case errors.Is(err, jsontext.ErrDuplicateName):

@@ -224,7 +224,7 @@ type object struct {
 	references []schema.Reference
 }
 
-func newObject() *object { return &object{buf: []byte{'{'}} }
+func newObject() *object { return &object{buf: append(make([]byte, 0, 128), '{')} }
 
 func (o *object) add(name string, literal []byte) {
 	if len(o.buf) > 1 {
