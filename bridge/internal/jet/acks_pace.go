@@ -9,7 +9,7 @@ const (
 	// ackEvery is how long an acknowledgement that nobody waits for may wait for others to be
 	// sent with: to write to the connection, and for the server to read from it and to
 	// answer, costs as much as several acknowledgements do.
-	ackEvery = time.Millisecond
+	ackEvery = 2 * time.Millisecond
 	// ackBurst is how many are sent at once at most.
 	ackBurst = 256
 )
