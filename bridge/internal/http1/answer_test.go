@@ -49,6 +49,9 @@ func TestAnswersAreReadAndConnectionsKeptAsNetHTTPDoes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			alike(t, func(t *testing.T, transport closing, scheme string) {
+				if _, ours := transport.(*Pool); !ours && strings.HasPrefix(name, "left over") {
+					return // net/http may find them as late as in the next answer
+				}
 				s := serve(t, scheme, answering(c.answer))
 				for range 2 {
 					body := ""
@@ -65,10 +68,6 @@ func TestAnswersAreReadAndConnectionsKeptAsNetHTTPDoes(t *testing.T) {
 					if strings.HasPrefix(name, "compressed") && (!resp.Uncompressed || resp.Header.Get("Content-Encoding") != "" || resp.ContentLength != -1) {
 						t.Errorf("not marked as decoded: %+v", resp.Header)
 					}
-				}
-				// How net/http finds left-over bytes depends on when they arrive.
-				if _, ours := transport.(*Pool); !ours && strings.HasPrefix(name, "left over") {
-					return
 				}
 				if n := s.conns.Load(); (n == 1) != c.kept || n > 2 {
 					t.Errorf("%d connections", n)
