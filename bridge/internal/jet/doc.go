@@ -77,6 +77,9 @@
 // server has a message for one of those that ask. At its end the open pull is let run empty, all that
 // came is handed out, so that it can be released, and the pin is given back.
 //
+// Each acknowledgement is confirmed by an answer of its own. Those that nobody waits for
+// (inbound.Later) are sent together, every two milliseconds, and at once after a pause.
+//
 // # Outbox
 //
 // A dead letter is published once: its subject names the source message, and the

@@ -194,6 +194,11 @@ func (p *puller) loop(ctx context.Context) error {
 // handOut calls handle for each message that comes, until the loop has ended.
 func (p *puller) handOut(ended <-chan struct{}, handle func(inbound.Delivery)) {
 	for {
+		select {
+		case <-ended: // what is left is Run's to decide about
+			return
+		default:
+		}
 		if h := p.next(); h != nil {
 			p.f.hand(h, handle)
 			continue
